@@ -1,0 +1,1 @@
+"""Compressors for Cogumi: everything that makes a model smaller."""

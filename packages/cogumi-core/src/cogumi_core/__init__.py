@@ -1,0 +1,1 @@
+"""Plugin host, recipe, store and pipeline of Cogumi."""

@@ -1,0 +1,1 @@
+"""Trainers, benchmarks and domain modifiers for Cogumi: everything that trains and grades."""

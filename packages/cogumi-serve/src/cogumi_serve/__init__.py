@@ -1,0 +1,1 @@
+"""Engines and the OpenAI-compatible server of Cogumi."""

@@ -1,0 +1,1 @@
+"""Sources, teachers, filters and dedupers for Cogumi: everything that makes data."""
