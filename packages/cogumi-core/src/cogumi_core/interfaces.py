@@ -35,6 +35,7 @@ from cogumi_core.types import (
     RouteExample,
     RouteRequest,
     RouterReport,
+    Sampling,
     Task,
     Token,
     TrainReport,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 class ComponentSource(Protocol):
     """Where a component finds other components: the registry, seen narrowly."""
 
-    def create(self, kind: str, name: str, **settings: Any) -> Any:
+    def create(self, kind: str, name: str, /, **settings: Any) -> Any:
         """Make the component `name` of `kind`. Raises UnknownComponent, ComponentConflict, MissingDependency or
         RecipeError (wrong settings)."""
         ...
@@ -112,11 +113,12 @@ class Teacher(Protocol):
     for each distinct request, ever.
 
     `identity` names what determines the answer (provider, model, digest of a local file) and is part of the cache key: no
-    key, host, path or time. `price` None means unknown, which is refused under a budget; free is `Price(0, 0)`.
-    `concurrency` is how many calls may be under way at once. `needs_reference`: only prompts with a reference answer suit it.
+    key, host, path or time. `sampling` is what it is asked with unless a stage says otherwise. `price` None means unknown,
+    which is refused under a budget; free is `Price(0, 0)`. `concurrency` is how many calls may be under way at once. `needs_reference`: only prompts with a reference answer suit it.
     Raises TransientTeacherError, TeacherRefusal or TeacherUnavailable, and lets no other error of its SDK escape."""
 
     identity: Mapping[str, JSON]
+    sampling: Sampling
     price: Price | None
     concurrency: int
     needs_reference: bool
@@ -187,12 +189,9 @@ class Trainer(Protocol):
 
 @runtime_checkable
 class Compressor(Protocol):
-    """One stage that makes a model smaller. `accepts` / `produces` are model formats, checked for the whole chain before
-    anything runs. Writes the model into `output`: a Hugging Face directory as it is, `model.gguf`, or a packed file.
+    """One stage that makes a model smaller, from a format its `Component` `accepts` to the one it `produces`. Writes the model
+    into `output`: a Hugging Face directory as it is, `model.gguf`, or a packed file.
     `calibration` gives texts, possibly none. Must honour and keep what `model.facts` say of earlier stages."""
-
-    accepts: frozenset[ModelFormat]
-    produces: ModelFormat
 
     def compress(self, model: ModelRef, output: Path, calibration: Iterable[str], run: RunContext) -> CompressionReport: ...
 

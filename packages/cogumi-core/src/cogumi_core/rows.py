@@ -1,7 +1,7 @@
 """JSON Lines rows and the values they stand for.
 
-The standard form of an example is `{"id", "instruction", "response", "metadata"}`. Reading streams; a bad row is an InputError that
-names the file and line.
+The standard form of an example is `{"id", "instruction", "response", "metadata"}`. Reading streams; a bad row is an
+InputError that names the file and line.
 """
 
 from __future__ import annotations

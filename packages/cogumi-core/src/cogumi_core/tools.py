@@ -69,7 +69,7 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]] | None:
     """(name, arguments) if `text` is one call and nothing else, None otherwise."""
     try:
         call = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # ValueError: also integers of more digits than Python converts
         return None
     if not isinstance(call, dict) or not isinstance(call.get("name"), str) or not isinstance(call.get("arguments"), dict):
         return None

@@ -159,11 +159,12 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """What an engine is asked to continue."""
+    """What an engine is asked to continue: a conversation, or, if `prompt` is given, that raw text without a chat template."""
 
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
     schema: Mapping[str, JSON] | None = None
+    prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

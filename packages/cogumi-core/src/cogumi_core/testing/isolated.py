@@ -1,0 +1,61 @@
+"""A plugin host on which nothing is installed, and a quick way to put components on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from cogumi_core.component import Component
+from cogumi_core.hookspecs import hookimpl
+from cogumi_core.interfaces import Services
+from cogumi_core.plugins import PluginHost
+from cogumi_core.registry import Registry
+from cogumi_core.settings import Settings
+
+__all__ = ["IsolatedPlugins"]
+
+
+class IsolatedPlugins:
+    """Only what a test adds is there.
+
+    >>> plugins = IsolatedPlugins()
+    >>> plugins.offer("teacher", "echo", lambda settings, services: "...").component.name
+    'echo'
+    """
+
+    def __init__(self) -> None:
+        self.host = PluginHost()
+
+    def add(self, *components: Component, distribution: str = "test-plugin", version: str = "1.0") -> None:
+        """Registers the components as one plugin of the distribution."""
+        hooks: dict[str, Callable[[], list[Component]]] = {}
+        for kind in dict.fromkeys(component.kind for component in components):
+            hooks[f"cogumi_register_{kind}s"] = _hook([item for item in components if item.kind == kind])
+        self.host.register(SimpleNamespace(**hooks), distribution, distribution, version)
+
+    def offer(
+        self,
+        kind: str,
+        name: str,
+        factory: Callable[[Any, Services], Any] | str,
+        settings: type[Settings] | str = Settings,
+        **more: Any,
+    ) -> Any:
+        """Adds one component, made by `factory(settings, services)`; `more` are fields of Component. Returns its Provided."""
+        component = Component(kind, name, more.pop("summary", f"{name} of a test"), config=settings, factory=factory, **more)
+        self.add(component)
+        return self.registry().get(kind, name)
+
+    def registry(self, *, environ: Mapping[str, str] | None = None, base_dir: Path = Path()) -> Registry:
+        """A registry of what was added so far."""
+        return Registry(self.host, environ={} if environ is None else environ, base_dir=base_dir)
+
+
+def _hook(components: list[Component]) -> Callable[[], list[Component]]:
+    @hookimpl
+    def register() -> list[Component]:
+        return components
+
+    return register
