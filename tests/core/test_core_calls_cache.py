@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cogumi_core.calls import Budget, Call, CallCache, Entry, Ledger, RetryPolicy, cost, request_key, worst_case
@@ -64,6 +64,7 @@ def test_an_identity_that_is_not_json_is_refused() -> None:
 
 
 @given(text=TEXT, model=TEXT, tokens=st.integers(0, 10**9))
+@settings(deadline=None)
 def test_an_answer_comes_back_as_it_was_put_in(text: str, model: str, tokens: int) -> None:
     answer = Completion(text, Usage(tokens, 1, 2), "length", model)
     with tempfile.TemporaryDirectory() as folder, closing(CallCache(Path(folder) / "calls.sqlite")) as cache:
@@ -210,6 +211,7 @@ def test_cost_is_tokens_times_price_and_unknown_without_a_price() -> None:
 
 
 @given(TEXT, st.integers(1, 4000))
+@settings(deadline=None)
 def test_the_worst_case_covers_one_token_for_each_byte_and_all_of_max_tokens(text: str, max_tokens: int) -> None:
     request = CompletionRequest((Message("user", text),), Sampling(max_tokens=max_tokens))
     price = Price(1.0, 5.0)
@@ -217,6 +219,7 @@ def test_the_worst_case_covers_one_token_for_each_byte_and_all_of_max_tokens(tex
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.floats(0, 1), st.booleans()), max_size=50), st.floats(0, 20))
+@settings(deadline=None)
 def test_a_budget_is_kept_whatever_the_order_of_calls(calls: list[tuple[float, float, bool]], limit: float) -> None:
     budget = Budget(limit)
     for worst, share, fails in calls:
@@ -239,6 +242,7 @@ def test_the_message_of_a_spent_budget_says_what_was_spent_and_how_to_go_on() ->
 
 
 @given(st.integers(1, 40), st.one_of(st.none(), st.floats(0, 900)), st.integers())
+@settings(deadline=None)
 def test_a_wait_is_at_least_retry_after_and_its_jitter_is_bounded(failures: int, retry_after: float | None, seed: int) -> None:
     policy = RetryPolicy()
     wait = policy.wait(failures, retry_after, random.Random(seed))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -121,7 +120,7 @@ def test_requests_are_pulled_as_needed_and_not_all_at_once(dispatcher: Dispatche
     answers = dispatcher.run(ScriptedTeacher(), endless(), stage="s")
     for _ in range(300):
         next(answers)
-    answers.close()  # type: ignore[attr-defined]
+    answers.close()
     assert pulled < 300 + 300
 
 
@@ -140,15 +139,13 @@ def test_a_refusal_concerns_its_row_only_and_is_remembered(dispatcher: Dispatche
     assert teacher.asked.count("q1") == 1
 
 
-def with_policy(path: Path, policy: RetryPolicy, waits: list[float], usd: float | None = None) -> Dispatcher:
-    async def sleep(seconds: float) -> None:
+def with_policy(path: Path, policy: RetryPolicy, waits: list[float], *, sleep: float = 0.0) -> Dispatcher:
+    async def record(seconds: float) -> None:
         waits.append(seconds)
-        await asyncio.sleep(0)
+        await asyncio.sleep(sleep)
 
     cache = CallCache(path)
-    return Dispatcher(
-        cache, Ledger(cache.database), Budget(usd), recipe="r", policy=policy, sleep=sleep, jitter=random.Random(1)
-    )
+    return Dispatcher(cache, Ledger(cache.database), Budget(), recipe="r", policy=policy, sleep=record, jitter=random.Random(1))
 
 
 def test_a_transient_error_is_tried_again_after_at_least_retry_after(path: Path) -> None:
@@ -201,7 +198,7 @@ def test_calls_already_sent_are_waited_for_when_the_teacher_becomes_unavailable(
     teacher = ScriptedTeacher(lambda text, attempt: TeacherUnavailable("gone") if text == "q0" else 0.3, concurrency=3)
     with pytest.raises(TeacherUnavailable):
         list(dispatcher.run(teacher, numbered(10), stage="s"))
-    assert len(dispatcher.cache) == 2
+    assert len(dispatcher.cache) == len(teacher.asked) - 1
     assert teacher.cancelled == 0
 
 
@@ -221,29 +218,48 @@ def test_half_a_surrogate_pair_in_an_answer_becomes_the_replacement_character(di
     assert [answer.text for _, answer in dispatcher.run(teacher, ask_for("x"), stage="s")] == ["a�b 😀"]  # type: ignore[union-attr]
 
 
-def test_an_interruption_cancels_what_is_under_way_and_keeps_what_was_answered(dispatcher: Dispatcher) -> None:
-    teacher = ScriptedTeacher(lambda text, attempt: 60.0 if text == "q3" else text, concurrency=2)
-    began = time.monotonic()
+def interrupted_run(path: Path, teacher: ScriptedTeacher, grace: float, sleep: float = 0.0) -> int:
+    """Interrupts once the quick questions are answered; returns how many answers were kept."""
 
     def progress(done: float, total: float | None = None, unit: str = "", **figures: float) -> None:
-        if len(dispatcher.cache) >= 3 and time.monotonic() - began > 0.3:
+        if len(dispatcher.cache) >= 3:
             message = "stop"
             raise Interrupted(message)
 
-    with pytest.raises(Interrupted):
-        list(dispatcher.run(teacher, numbered(4), stage="s", progress=progress))
+    with with_policy(path, RetryPolicy(grace=grace), [], sleep=sleep) as dispatcher:
+        with pytest.raises(Interrupted):
+            list(dispatcher.run(teacher, numbered(4), stage="s", progress=progress))
+        kept = len(dispatcher.cache)
+    dispatcher.cache.close()
+    return kept
+
+
+def test_an_interruption_waits_a_little_for_what_was_sent(path: Path) -> None:
+    teacher = ScriptedTeacher(lambda text, attempt: 1.0 if text == "q3" else text, concurrency=2)
+    assert interrupted_run(path, teacher, grace=30) == 4
+    assert teacher.cancelled == 0
+
+
+def test_an_interruption_cancels_what_takes_too_long_and_keeps_what_was_answered(path: Path) -> None:
+    teacher = ScriptedTeacher(lambda text, attempt: 60.0 if text == "q3" else text, concurrency=2)
+    assert interrupted_run(path, teacher, grace=0.1) == 3
     assert (teacher.cancelled, teacher.under_way) == (1, 0)
-    assert len(dispatcher.cache) == 3
-    assert time.monotonic() - began < 10
 
 
-def test_a_consumer_that_stops_early_leaves_nothing_running(dispatcher: Dispatcher) -> None:
+def test_an_interruption_does_not_wait_for_another_attempt(path: Path) -> None:
+    teacher = ScriptedTeacher(lambda text, attempt: TransientTeacherError("busy") if text == "q3" else text, concurrency=2)
+    assert interrupted_run(path, teacher, grace=30, sleep=60) == 3
+    assert teacher.asked.count("q3") == 1
+
+
+def test_a_consumer_that_stops_early_leaves_nothing_running(path: Path) -> None:
     teacher = ScriptedTeacher(lambda text, attempt: 60.0 if text != "q0" else text)
-    answers = dispatcher.run(teacher, numbered(10), stage="s")
-    assert next(answers)[0] == "q0"
-    answers.close()  # type: ignore[attr-defined]
-    assert teacher.under_way == 0
-    assert dispatcher.budget.idle
+    with with_policy(path, RetryPolicy(grace=0.1), []) as dispatcher:
+        answers = dispatcher.run(teacher, numbered(10), stage="s")
+        assert next(answers)[0] == "q0"
+        answers.close()
+        assert (teacher.under_way, dispatcher.budget.idle) == (0, True)
+    dispatcher.cache.close()
 
 
 def test_closing_the_dispatcher_ends_its_thread(path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -49,16 +49,19 @@ class Whole(Settings):
 
 
 @given(JSON_VALUES)
+@settings(deadline=None)
 def test_canonical_json_reads_back_as_the_same_value(value: Any) -> None:
     assert json.loads(canonical_json(value)) == value
 
 
 @given(st.dictionaries(st.text(st.characters(codec="utf-8")), JSON_VALUES))
+@settings(deadline=None)
 def test_the_order_of_keys_does_not_change_the_fingerprint(value: dict[str, Any]) -> None:
     assert fingerprint(dict(reversed(value.items()))) == fingerprint(value)
 
 
 @given(JSON_VALUES, JSON_VALUES)
+@settings(deadline=None)
 def test_values_that_differ_have_texts_that_differ(one: Any, other: Any) -> None:
     same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
     assert (canonical_json(one) == canonical_json(other)) == same
@@ -145,5 +148,6 @@ def test_a_difference_is_explained(old: Mapping[str, Any], new: Mapping[str, Any
 
 
 @given(st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1), JSON_VALUES))
+@settings(deadline=None)
 def test_equal_inputs_have_no_difference(inputs: dict[str, Any]) -> None:
     assert explain_difference(inputs, json.loads(canonical_json(inputs))) == []

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from cogumi_core.errors import BudgetExceeded, InputError, Interrupted, PluginError, StageError, UsageError
+from cogumi_core.errors import (
+    BudgetExceeded,
+    InputError,
+    Interrupted,
+    MissingKey,
+    PluginError,
+    StageError,
+    TransientTeacherError,
+    UsageError,
+)
 from cogumi_core.events import Event, StageFinished
 from cogumi_core.pipeline import plan, run
 from cogumi_core.recipe import parse_recipe
@@ -303,3 +312,24 @@ def test_a_damaged_artifact_is_noticed_named_and_rebuilt(bench: Bench, caplog: p
     bench.run()
     assert bench.built() == ["train:copy"]
     assert "weights" in caplog.text
+
+
+def test_a_teacher_that_is_busy_too_long_stops_the_stage_and_drops_no_row(bench: Bench) -> None:
+    class Busy(EchoTeacher):
+        async def complete(self, request: Any) -> Any:
+            raise TransientTeacherError("over capacity", retry_after=0.0)
+
+    bench.plugins.offer("teacher", "busy", lambda settings, services: Busy())
+    with pytest.raises(StageError, match="over capacity"):
+        bench.run(RECIPE.replace("use: echo", "use: busy"))
+    assert bench.states(RECIPE.replace("use: echo", "use: busy"))["distill"] == "miss"
+
+
+def test_a_key_that_is_not_set_is_told_before_anything_is_built(bench: Bench) -> None:
+    class KeySettings(Settings):
+        api_key_env: str = "NO_SUCH_KEY"
+
+    bench.plugins.offer("teacher", "cloud", lambda settings, services: EchoTeacher(), KeySettings)
+    with pytest.raises(MissingKey, match=r"distill\[0\]:cloud needs NO_SUCH_KEY.*export"):
+        bench.run(RECIPE.replace("use: echo", "use: cloud"))
+    assert bench.built() == []

@@ -162,12 +162,21 @@ compress:
 
 WRONG = {
     "unknown section": ("student: m\ncompres: []\n", "line 2, compres: unknown section. Did you mean 'compress'?"),
-    "later version": ("version: 2\nstudent: m\n", "line 1, version: this Cogumi reads version 1, not 2; upgrade cogumi-core or write 1"),
+    "later version": (
+        "version: 2\nstudent: m\n",
+        "line 1, version: this Cogumi reads version 1, not 2; upgrade cogumi-core or write 1",
+    ),
     "name": ("name: a b\nstudent: m\n", "line 1, name: must be text of the form ^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$, not 'a b'"),
     "budget": ("student: m\nbudget: {usd: -1}\n", "line 2, budget.usd: must be at least 0, not -1"),
     "budget key": ("student: m\nbudget: {eur: 1}\n", "line 2, budget.eur: unknown setting of a recipe. Settings: bytes, usd"),
-    "measure": ("student: m\nmeasure: {token: 9}\n", "line 2, measure.token: unknown setting of a recipe. Did you mean 'tokens'?"),
-    "list wanted": ("student: m\ncompress: {use: awq}\n", "line 2, compress: is a list: write `- {use: awq}` below `compress:`"),
+    "measure": (
+        "student: m\nmeasure: {token: 9}\n",
+        "line 2, measure.token: unknown setting of a recipe. Did you mean 'tokens'?",
+    ),
+    "list wanted": (
+        "student: m\ncompress: {use: awq}\n",
+        "line 2, compress: is a list: write `- {use: awq}` below `compress:`",
+    ),
     "one wanted": (
         "dataset: d\nstudent: m\ntrain:\n  - {use: qlora}\n",
         "line 3, train: holds one component, not a list: write `train: {use: qlora}`",
@@ -181,7 +190,10 @@ WRONG = {
         "student: m\ncompress:\n  - {use: awq, type: Q4_0}\n",
         "line 3, compress[0].type: unknown key. Settings of 'awq' go under `with:`",
     ),
-    "near key": ("student: m\ncompress:\n  - {use: awq, wiht: {}}\n", "line 3, compress[0].wiht: unknown key. Did you mean 'with'?"),
+    "near key": (
+        "student: m\ncompress:\n  - {use: awq, wiht: {}}\n",
+        "line 3, compress[0].wiht: unknown key. Did you mean 'with'?",
+    ),
     "with is no mapping": (
         "student: m\ncompress:\n  - {use: awq, with: Q4_0}\n",
         "line 3, compress[0].with: must be a mapping of settings of 'awq': write `with: {setting: value}`",
@@ -210,7 +222,10 @@ WRONG = {
         "student: m\ncompress:\n  - use: gguf\n    with:\n      type: Q4_0\n      type: Q5_0\n",
         "line 6, compress[0].with.type: 'type' is already there in line 5; keep one of the two",
     ),
-    "nobody answers": ("sources: [{use: jsonl}]\n", "line 1, sources: nobody answers these prompts: add `distill:` with a teacher"),
+    "nobody answers": (
+        "sources: [{use: jsonl}]\n",
+        "line 1, sources: nobody answers these prompts: add `distill:` with a teacher",
+    ),
     "no prompts": ("distill: [{use: local}]\n", "line 1, distill: there are no prompts to answer: add `sources:`"),
     "filter nothing": (
         "student: m\nfilter: [{use: length}]\n",
@@ -220,7 +235,10 @@ WRONG = {
         "student: m\ntrain: {use: qlora}\n",
         "line 2, train: there is no data to work on: add `dataset:`, or `sources:` and `distill:`",
     ),
-    "compress nothing": ("compress: [{use: gguf}]\ndataset: d\n", "line 1, compress: there is no model to work on: add `student:`"),
+    "compress nothing": (
+        "compress: [{use: gguf}]\ndataset: d\n",
+        "line 1, compress: there is no model to work on: add `student:`",
+    ),
     "both data": (
         "dataset: d\nsources: [{use: jsonl}]\n",
         "line 2, sources: `dataset:` stands for `sources:` and `distill:`; remove it or `sources:`",
@@ -236,7 +254,8 @@ WRONG = {
     ),
     "order after packing": (
         "student: m.gguf\ncompress: [{use: zstd}, {use: gguf}]\n",
-        "line 2, compress[1].use: stage 'gguf' needs a Hugging Face model or a GGUF model, but 'zstd' before it gives a packed file",
+        "line 2, compress[1].use: stage 'gguf' needs a Hugging Face model or a GGUF model, "
+        "but 'zstd' before it gives a packed file",
     ),
     "modifier without gguf": (
         "student: org/model\nmodifiers: [{use: automation}]\n",
@@ -250,18 +269,23 @@ WRONG = {
     ),
     "key instead of its variable": (
         "student: m\ncompress:\n  - {use: gguf, with: {api_key_env: sk-abcdefghijklmnopqrstuv}}\n",
-        "line 3, compress[0].with.api_key_env: must be the *name* of an environment variable, such as OPENAI_API_KEY, not the key itself",
+        "line 3, compress[0].with.api_key_env: must be the *name* of an environment variable, such as OPENAI_API_KEY, "
+        "not the key itself",
     ),
     "key anywhere": (
         "student: m\ncompress:\n  - {use: gguf, with: {path: sk-abcdefghijklmnopqrstuv}}\n",
-        "line 3, compress[0].with.path: this looks like a key; keys are never read from recipes, put it into an environment variable",
+        "line 3, compress[0].with.path: this looks like a key; keys are never read from recipes, "
+        "put it into an environment variable",
     ),
     "merge key": (
         "student: m\nbudget: &b {usd: 1}\nmeasure:\n  <<: *b\n",
         "line 4, measure: merge keys (`<<`) are not read; write the settings out",
     ),
-    "tag": ("student: !!python/name:os.system x\n", "line 1, student: the tag !!python/name:os.system is not read; write a plain value"),
-}  # fmt: skip
+    "tag": (
+        "student: !!python/name:os.system x\n",
+        "line 1, student: the tag !!python/name:os.system is not read; write a plain value",
+    ),
+}
 
 
 @pytest.mark.parametrize(("text", "line"), WRONG.values(), ids=WRONG)
@@ -282,13 +306,22 @@ UNREADABLE = {
     "list": ("- use: gguf\n", "a recipe is a mapping of sections (`student:`, `compress:`, ...), this is a list"),
     "text": ("just words\n", "a recipe is a mapping of sections (`student:`, `compress:`, ...), this is plain text"),
     "tab": ("compress:\n\t- use: gguf\n", "line 2: a tab; indent with spaces"),
-    "conflict": ("student: m\n<<<<<<< HEAD\nseed: 1\n=======\n", "line 2: a merge conflict is not resolved ('<<<<<<< HEAD'); choose one side"),
-    "indentation": ("student: m\n  seed: 1\n", "line 2: a ':' where none can stand; is the indentation off, or does text with ': ' need quotes?"),
+    "conflict": (
+        "student: m\n<<<<<<< HEAD\nseed: 1\n=======\n",
+        "line 2: a merge conflict is not resolved ('<<<<<<< HEAD'); choose one side",
+    ),
+    "indentation": (
+        "student: m\n  seed: 1\n",
+        "line 2: a ':' where none can stand; is the indentation off, or does text with ': ' need quotes?",
+    ),
     "two documents": ("student: m\n---\nseed: 1\n", "line 2: a second document starts here ('---'); a recipe is one document"),
-    "alias": ("student: *model\n", "line 1: an alias (*name) without its anchor (&name); text that starts with '*' needs quotes"),
+    "alias": (
+        "student: *model\n",
+        "line 1: an alias (*name) without its anchor (&name); text that starts with '*' needs quotes",
+    ),
     "endless alias": ("student: &a [*a]\n", "line 1: anchors and aliases make this endless or huge; write it out"),
     "nested": ("student: " + "[" * 5000, "values are nested too deeply to be a recipe"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("text", "message"), UNREADABLE.values(), ids=UNREADABLE)
@@ -321,11 +354,11 @@ def test_file_that_is_no_recipe_gets_one_message(tmp_path: Path, registry: Regis
 
 def test_missing_file_names_its_neighbours(tmp_path: Path, registry: Registry) -> None:
     (tmp_path / "quickstart.yaml").touch()
-    with pytest.raises(RecipeError, match="there is no such file; in that folder: quickstart.yaml"):
+    with pytest.raises(RecipeError, match=r"there is no such file; in that folder: quickstart.yaml"):
         load_recipe(tmp_path / "quickstrat.yaml", registry)
-    with pytest.raises(RecipeError, match="this is a folder, a recipe is a YAML file; in it: quickstart.yaml"):
+    with pytest.raises(RecipeError, match=r"this is a folder, a recipe is a YAML file; in it: quickstart.yaml"):
         load_recipe(tmp_path, registry)
-    with pytest.raises(RecipeError, match="the folder .* is not there either"):
+    with pytest.raises(RecipeError, match=r"the folder .* is not there either"):
         load_recipe(tmp_path / "no" / "recipe.yaml", registry)
 
 

@@ -114,7 +114,7 @@ def test_every_kind_says_what_to_install(kind: str) -> None:
 
 
 def test_unknown_kind_is_told_with_the_near_one() -> None:
-    with pytest.raises(UnknownComponent, match="no kind of component called 'compresor'. Did you mean 'compressor'"):
+    with pytest.raises(UnknownComponent, match=r"no kind of component called 'compresor'. Did you mean 'compressor'"):
         Registry(PluginHost()).names("compresor")
 
 
@@ -183,7 +183,7 @@ def test_error_of_ours_passes_a_factory_as_it_is(isolated_plugins: IsolatedPlugi
 
 def test_settings_that_are_no_settings_class_are_told(isolated_plugins: IsolatedPlugins) -> None:
     isolated_plugins.offer("filter", "odd", Length, "json:JSONDecoder")
-    with pytest.raises(PluginError, match="are not a cogumi_core.Settings class"):
+    with pytest.raises(PluginError, match=r"are not a cogumi_core.Settings class"):
         isolated_plugins.registry().create("filter", "odd")
 
 
@@ -228,18 +228,27 @@ SETTINGS = {
     "missing": ({}, "path: is required: where the texts are"),
     "nested": ({"path": "p", "lora_r": {"fnn": 3}}, "lora_r.fnn: unknown setting of 'wide'. Did you mean 'ffn'?"),
     "nested bound": ({"path": "p", "lora_r": {"ffn": 0}}, "lora_r.ffn: must be at least 1, not 0"),
-    "union": ({"path": "p", "lora_r": "big"}, "lora_r: must be a mapping (name: value), not 'big'; or must be a whole number, not 'big'"),
+    "union": (
+        {"path": "p", "lora_r": "big"},
+        "lora_r: must be a mapping (name: value), not 'big'; or must be a whole number, not 'big'",
+    ),
     "in a list": ({"path": "p", "names": [{}, {"ffn": "x"}]}, "names[1].ffn: must be a whole number, not 'x'"),
     "too many": ({"path": "p", "names": [{}, {}, {}]}, "names: must be 2 or fewer items, not [{}, {}, {}]"),
-    "size": ({"path": "p", "target": "9 parsecs"}, "target: '9 parsecs' is not a size; write 140MB (10^6 bytes), 140MiB (2^20) or a number of bytes"),
+    "size": (
+        {"path": "p", "target": "9 parsecs"},
+        "target: '9 parsecs' is not a size; write 140MB (10^6 bytes), 140MiB (2^20) or a number of bytes",
+    ),
     "negative size": ({"path": "p", "target": -1}, "target: must be at least 0, not -1"),
     "pattern": ({"path": "p", "type": "F16"}, "type: must be text of the form ^Q, not 'F16'"),
-    "exclusive": ({"path": "p", "rate": 1}, "rate: must be less than 1.0, not 1"),
+    "exclusive": ({"path": "p", "rate": 1}, "rate: must be less than 1, not 1"),
     "none": ({"path": None}, "path: must be text, not nothing"),
     "bool": ({"path": True}, "path: must be text, not on; write it in quotes"),
     "long value": ({"path": "p", "type": "x" * 200}, f"type: must be text of the form ^Q, not '{'x' * 56}..."),
-    "no near name": ({"path": "p", "zzz": 1}, "zzz: unknown setting of 'wide'. Settings: lora_r, names, path, rate, target, type"),
-}  # fmt: skip
+    "no near name": (
+        {"path": "p", "zzz": 1},
+        "zzz: unknown setting of 'wide'. Settings: lora_r, names, path, rate, target, type",
+    ),
+}
 
 
 @pytest.mark.parametrize(("settings", "message"), SETTINGS.values(), ids=SETTINGS)

@@ -39,7 +39,9 @@ def _random_adapter(folder: Path, base: Path, *, rank: dict[str, int], scale: fl
     with torch.no_grad():
         for name, weight in adapted.named_parameters():
             if "lora_B" in name:
-                weight.copy_(torch.randn(weight.shape, generator=generator) * scale)
+                # A random model attends evenly to everything; stronger queries and keys make their order matter.
+                strength = scale * 8 if "q_proj" in name or "k_proj" in name else scale
+                weight.copy_(torch.randn(weight.shape, generator=generator) * strength)
     adapted.save_pretrained(folder)
     return adapted.eval()
 
@@ -81,20 +83,97 @@ def gguf(base: Path, adapted: tuple[Path, torch.nn.Module], tmp_path: Path) -> C
     return write
 
 
-@pytest.mark.parametrize(("kind", "tolerance"), [("f32", 2e-3), ("f16", 5e-3), ("q8_0", 8e-2)])
+@pytest.mark.parametrize(("kind", "tolerance"), [("f32", 1e-3), ("f16", 1e-2), ("q8_0", 0.2)])
 def test_the_adapter_answers_as_in_transformers(base, adapted, gguf, kind, tolerance) -> None:
-    expected = _logprobs(adapted[1], TOKENS)
     got = _served(base, gguf(tensor_type=kind), TOKENS)
-    print(kind, np.abs(got - expected).max(), np.abs(got - _served(base, None, TOKENS)).max())
-    assert np.abs(got - expected).max() < tolerance
+    assert np.abs(got - _logprobs(adapted[1], TOKENS)).max() < tolerance
     # The comparison means something only where the adapter changes a lot.
     assert np.abs(got - _served(base, None, TOKENS)).max() > 1.0
 
 
-@pytest.mark.parametrize("wrong", [lambda rows, heads: rows, lambda rows, heads: lora_gguf_permute(rows, 1)])
-def test_another_order_of_rows_is_noticed_by_that_comparison(base, adapted, gguf, wrong, monkeypatch) -> None:
+_PERMUTE = lora_gguf.permute_rows
+
+
+@pytest.mark.parametrize("wrong", [lambda rows, heads: rows, lambda rows, heads: _PERMUTE(rows, 1)], ids=["none", "one head"])
+def test_rows_in_another_order_fail_that_comparison(base, adapted, gguf, wrong, monkeypatch) -> None:
     monkeypatch.setattr(lora_gguf, "permute_rows", wrong)
-    assert np.abs(_served(base, gguf(tensor_type="f32"), TOKENS) - _logprobs(adapted[1], TOKENS)).max() > 0.1
+    assert np.abs(_served(base, gguf(tensor_type="f32"), TOKENS) - _logprobs(adapted[1], TOKENS)).max() > 0.3
 
 
-lora_gguf_permute = lora_gguf.permute_rows
+def test_ranks_may_differ_and_alpha_is_folded_in(gguf) -> None:
+    reader = GGUFReader(gguf())
+    ranks = {int(tensor.shape[0]) for tensor in reader.tensors if tensor.name.endswith("lora_b")}
+    assert ranks == {32, 64}
+    assert reader.fields["adapter.lora.alpha"].contents() == 0.0
+
+
+def test_the_file_names_the_base_it_belongs_to(base, gguf) -> None:
+    fields = GGUFReader(gguf()).fields
+    assert fields["cogumi.base.digest"].contents() == hashlib.sha256(base.read_bytes()).hexdigest()
+    assert fields["cogumi.domain"].contents() == "test"
+
+
+def test_another_base_of_the_same_shape_is_refused(base, gguf, tmp_path) -> None:
+    other = tmp_path / "other.gguf"
+    export_gguf(tiny_llama(tmp_path / "hf", seed=1), other, "F32")
+    with pytest.raises(InputError, match="trained on a base with sha256"):
+        _served(other, gguf(), TOKENS)
+
+
+def test_a_base_of_another_shape_is_refused_when_writing(adapted, tmp_path) -> None:
+    other = tmp_path / "other.gguf"
+    export_gguf(tiny_llama(tmp_path / "hf", hidden_size=96), other, "F32")
+    with pytest.raises(InputError, match="was trained on another model"):
+        export_adapter(adapted[0], other, tmp_path / "adapter.gguf", domain="test")
+
+
+def test_the_same_adapter_gives_the_same_bytes(gguf) -> None:
+    first = gguf().read_bytes()
+    assert gguf().read_bytes() == first
+
+
+def test_a_rank_that_q8_0_cannot_hold_is_refused(base, tmp_path) -> None:
+    _random_adapter(tmp_path, base, rank={"attention": 20, "ffn": 20}, scale=0.1)
+    with pytest.raises(InputError, match=r"rows of 20; q8_0 needs a multiple of 32"):
+        export_adapter(tmp_path, base, tmp_path / "adapter.gguf", domain="test", tensor_type="q8_0")
+    assert not (tmp_path / "adapter.gguf").exists()
+
+
+@pytest.mark.parametrize("change", [{"use_dora": True}, {"bias": "all"}, {"peft_type": "IA3"}])
+def test_other_kinds_of_adapters_are_refused(base, adapted, tmp_path, change) -> None:
+    folder = shutil.copytree(adapted[0], tmp_path / "peft")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(config | change))
+    with pytest.raises(InputError, match="only plain LoRA"):
+        export_adapter(folder, base, tmp_path / "adapter.gguf", domain="test")
+
+
+def test_an_adapter_on_the_embedding_is_refused(base, adapted, tmp_path) -> None:
+    folder = shutil.copytree(adapted[0], tmp_path / "peft")
+    weights = load_file(folder / "adapter_model.safetensors")
+    save_file(weights | {"base_model.model.lm_head.lora_A.weight": torch.zeros(4, 64)}, folder / "adapter_model.safetensors")
+    with pytest.raises(InputError, match="lm_head"):
+        export_adapter(folder, base, tmp_path / "adapter.gguf", domain="test")
+
+
+def test_a_folder_without_an_adapter_is_an_input_error(base, tmp_path) -> None:
+    with pytest.raises(InputError, match="not a PEFT adapter"):
+        export_adapter(tmp_path, base, tmp_path / "adapter.gguf", domain="test")
+
+
+def test_rank_stabilised_scales_are_those_of_peft() -> None:
+    config = {"r": 16, "lora_alpha": 32, "use_rslora": True, "rank_pattern": {"q_proj": 64}, "alpha_pattern": {}}
+    assert lora_gguf._scale(config, "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight") == 4.0
+    assert lora_gguf._scale(config, "base_model.model.model.layers.0.self_attn.v_proj.lora_A.weight") == 8.0
+
+
+@pytest.mark.model
+def test_the_adapter_answers_as_in_transformers_on_smollm2(tmp_path) -> None:
+    base = locate(SMOLLM)
+    model = _random_adapter(tmp_path, base, rank={"attention": 32, "ffn": 32}, scale=0.02)
+    export_adapter(tmp_path, base, tmp_path / "adapter.gguf", domain="test", tensor_type="f32")
+    tokens = [1, 4093, 198, 7763, 253, 2067, 30, 2, 198, 1, 520, 9531, 198, 504, 2067, 314]
+    got, expected = _served(base, tmp_path / "adapter.gguf", tokens), _logprobs(model, tokens)
+    # llama.cpp rounds activations to 8 bits where weights are quantised, which transformers does not.
+    assert np.abs(np.exp(got) - np.exp(expected)).max() < 0.05
+    assert np.abs(np.exp(got) - np.exp(_served(base, None, tokens))).max() > 0.2

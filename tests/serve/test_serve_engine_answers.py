@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from serve_support import ask
+
 from cogumi_core.errors import EngineError
 from cogumi_core.types import GenerateRequest, Message, Sampling
 from cogumi_serve.llama_cpp import LlamaCppEngine, LlamaCppSession
-from serve_support import ask
 
 pytestmark = pytest.mark.model
 

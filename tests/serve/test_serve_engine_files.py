@@ -10,10 +10,11 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
+from serve_support import MODEL, write_adapter
+
 from cogumi_core.errors import EngineError, InputError
 from cogumi_serve.gguf_header import _BLOCKS, read_header
 from cogumi_serve.llama_cpp import LlamaCppEngine
-from serve_support import MODEL, write_adapter
 
 
 def tiny_gguf(path: Path, architecture: str, **numbers: int) -> Path:
@@ -77,7 +78,7 @@ def test_a_file_that_is_no_whole_llama_model_is_refused(
 def test_what_only_llama_cpp_can_notice_is_reported_in_its_words(
     engine: LlamaCppEngine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(InputError, match="could not load this model: .*key not found"):
+    with pytest.raises(InputError, match=r"could not load this model: .*key not found"):
         engine.open(tiny_gguf(tmp_path / "model.gguf", "llama"))
     assert capfd.readouterr() == ("", "")
 

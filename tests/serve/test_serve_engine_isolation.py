@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from serve_support import ask, write_adapter
+
 from cogumi_core.errors import EngineError, InputError
 from cogumi_core.types import GenerateRequest, Message, Sampling, Token
 from cogumi_serve.config import LlamaCppSettings
 from cogumi_serve.llama_cpp import LlamaCppEngine, LlamaCppSession
 from cogumi_serve.llama_native import BLOCK, Context, Model
-from serve_support import ask, write_adapter
 
 pytestmark = pytest.mark.model
 

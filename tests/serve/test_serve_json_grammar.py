@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from serve_support import ask
+
 from cogumi_core.errors import EngineError
 from cogumi_core.tools import call_schema
 from cogumi_core.types import JSON
@@ -17,7 +19,6 @@ from cogumi_serve.json_grammar import grammar_of
 from cogumi_serve.llama_cpp import LlamaCppSession
 from cogumi_serve.llama_native import Grammar, Model
 from cogumi_serve.number_grammar import integer_rule, number_rule
-from serve_support import ask
 
 WEATHER = {
     "name": "get_weather",
@@ -57,7 +58,11 @@ TABLE: list[tuple[JSON, list[str], list[str]]] = [
     ({"type": "number"}, ["0", "-7.25", "1e5", "1.5E-3"], [".5", "1.", "01", "NaN"]),
     ({"type": "number", "minimum": 0, "maximum": 1}, ["0", "0.5", "1"], ["-0.5", "1.5", "2"]),
     ({"type": "boolean"}, ["true", "false"], ["True", "null"]),
-    ({"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 2}, ["[1]", "[1, 2]", "[1,2]"], ["[]", "[1,2,3]"]),
+    (
+        {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 2},
+        ["[1]", "[1, 2]", "[1,2]"],
+        ["[]", "[1,2,3]"],
+    ),
     ({"type": "array", "items": {"type": "null"}, "maxItems": 0}, ["[]"], ["[null]"]),
     ({"prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False}, ['[1, "a"]'], ["[1]", '["a", 1]']),
     ({"type": "object"}, ["{}", '{"a": 1, "b": [{}]}'], ["[]", '{"a" : 1}']),
@@ -73,17 +78,50 @@ TABLE: list[tuple[JSON, list[str], list[str]]] = [
         ["{}", '{"a": null}', '{"b": null}', '{"a": null, "b": null}'],
         ['{, "b": null}', '{"a": null, }'],
     ),
-    ({"oneOf": [{"type": "integer"}, {"type": "object", "properties": {"k": {"const": 1}}, "required": ["k"]}]}, ["5", '{"k": 1}'], ['"a"', "{}"]),
-    ({"anyOf": [{"required": ["a"]}, {"required": ["b"]}], "type": "object", "properties": {"a": {"const": 1}, "b": {"const": 2}}}, ['{"a": 1}', '{"b": 2}', '{"a": 1, "b": 2}'], ["{}"]),
-    ({"allOf": [{"type": "object", "properties": {"a": {"const": 1}}, "required": ["a"]}, {"properties": {"b": {"const": 2}}, "required": ["b"]}]}, ['{"a": 1, "b": 2}'], ['{"a": 1}']),
-    (TREE, ['{"name": "a"}', '{"name": "a", "children": [{"name": "b", "children": []}]}'], ["{}", '{"name": "a", "children": [1]}']),
+    (
+        {"oneOf": [{"type": "integer"}, {"type": "object", "properties": {"k": {"const": 1}}, "required": ["k"]}]},
+        ["5", '{"k": 1}'],
+        ['"a"', "{}"],
+    ),
+    (
+        {
+            "anyOf": [{"required": ["a"]}, {"required": ["b"]}],
+            "type": "object",
+            "properties": {"a": {"const": 1}, "b": {"const": 2}},
+        },
+        ['{"a": 1}', '{"b": 2}', '{"a": 1, "b": 2}'],
+        ["{}"],
+    ),
+    (
+        {
+            "allOf": [
+                {"type": "object", "properties": {"a": {"const": 1}}, "required": ["a"]},
+                {"properties": {"b": {"const": 2}}, "required": ["b"]},
+            ]
+        },
+        ['{"a": 1, "b": 2}'],
+        ['{"a": 1}'],
+    ),
+    (
+        TREE,
+        ['{"name": "a"}', '{"name": "a", "children": [{"name": "b", "children": []}]}'],
+        ["{}", '{"name": "a", "children": [1]}'],
+    ),
     (True, ["1", '"a"', "[]", '{"a": null}'], ["", "nul"]),
     (
         call_schema([WEATHER, PING]),
-        ['{"name": "get_weather", "arguments": {"city": "Rome", "unit": "C", "days": 14}}', '{"name": "ping", "arguments": {}}'],
-        ['{"name": "get_weather", "arguments": {}}', '{"name": "ping", "arguments": {"city": "Rome"}}', '{"name": "pong", "arguments": {}}', '{"name": "get_weather", "arguments": {"city": "Rome", "days": 15}}'],
+        [
+            '{"name": "get_weather", "arguments": {"city": "Rome", "unit": "C", "days": 14}}',
+            '{"name": "ping", "arguments": {}}',
+        ],
+        [
+            '{"name": "get_weather", "arguments": {}}',
+            '{"name": "ping", "arguments": {"city": "Rome"}}',
+            '{"name": "pong", "arguments": {}}',
+            '{"name": "get_weather", "arguments": {"city": "Rome", "days": 15}}',
+        ],
     ),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +184,14 @@ def test_a_schema_nested_without_end_is_refused() -> None:
     for _ in range(100):
         schema = {"type": "array", "items": schema}
     with pytest.raises(EngineError, match="nested deeper"):
+        grammar_of(schema)
+
+
+def test_a_short_schema_with_countless_alternatives_is_refused_at_once() -> None:
+    schema: JSON = {"type": "string"}
+    for _ in range(25):
+        schema = {"type": "object", "anyOf": [{}, {"required": ["a"]}], "properties": {"a": schema}}
+    with pytest.raises(EngineError, match="alternatives multiplied out"):
         grammar_of(schema)
 
 

@@ -101,17 +101,16 @@ def open_building(root: Path, fingerprint: str, hit: Artifact | None, digests: D
     return building
 
 
-def adopt(root: Path, fingerprint: str) -> None:
+def adopt(root: Path, fingerprint: str) -> Artifact | None:
     """Finishes a commit that was killed between its manifest and its renaming: the work is not done twice."""
     output = root / "building" / fingerprint / "output"
     if not (output / MANIFEST).exists():
-        return
+        return None
     try:
         whole = read_manifest(output).fingerprint == fingerprint and not verify(output)
     except CogumiError:
-        return
-    if whole:
-        publish(root, output)
+        return None
+    return publish(root, output) if whole else None
 
 
 def publish(root: Path, output: Path) -> Artifact:

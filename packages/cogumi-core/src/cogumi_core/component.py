@@ -35,11 +35,11 @@ class Component:
     """One named implementation of a kind.
 
     `version` is raised by hand when results change: it is part of a stage's fingerprint. `requires` pairs an extra of the
-    distribution with the import name that shows it is there. `uses` names inputs beyond the usual ones of the kind:
-    `student` (its digest becomes part of the fingerprint). `deterministic` False: the stored artifact is the only truth, and
-    `why_not` says why in a clause. `accepts` / `produces` are model formats, for compressors, trainers and modifiers: they
-    stand here and not on the class, so that the order of stages is checked without importing what the stages need.
-    `estimate(settings, inputs) -> Estimate` serves `cogumi plan`.
+    distribution with the import name that shows it is there. `uses` names inputs beyond the usual ones of the kind, which
+    then are part of the fingerprint: `student` (the recipe's), `calibration` (a compressor that looks at the training data).
+    `deterministic` False: the stored artifact is the only truth, and `why_not` says why in a clause. `accepts` / `produces`
+    are model formats, for compressors, trainers and modifiers: they stand here and not on the class, so that the order of
+    stages is checked without importing what the stages need. `estimate(settings, inputs) -> Estimate` serves `cogumi plan`.
 
     >>> Component("filter", "short", "drops short answers", config="my_plugin:ShortSettings", factory="my_plugin:Short")
     Component(kind='filter', name='short', ...)

@@ -12,11 +12,11 @@ from cogumi_core.card import model_card
 from cogumi_core.dataset import KEPT
 from cogumi_core.errors import BudgetExceeded, InputError, MissingDependency
 from cogumi_core.parcel import Item, file_item, stored_item, stored_items, text_item, write_parcel
-from cogumi_core.planning import Session
 from cogumi_core.recipe import Recipe
 from cogumi_core.report.collect import collect
 from cogumi_core.report.data import to_json
 from cogumi_core.report.page import render
+from cogumi_core.session import Session
 from cogumi_core.stages.base import Stage
 from cogumi_core.stages.chain import REFERENCE, RUNNABLE, engine_name
 from cogumi_core.stages.experts import ADAPTER, ModifierStage, RouterStage

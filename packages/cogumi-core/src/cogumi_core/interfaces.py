@@ -114,7 +114,9 @@ class Teacher(Protocol):
 
     `identity` names what determines the answer (provider, model, digest of a local file) and is part of the cache key: no
     key, host, path or time. `sampling` is what it is asked with unless a stage says otherwise. `price` None means unknown,
-    which is refused under a budget; free is `Price(0, 0)`. `concurrency` is how many calls may be under way at once. `needs_reference`: only prompts with a reference answer suit it.
+    which is refused under a budget; free is `Price(0, 0)`. `concurrency` is how many calls may be under way at once.
+    `needs_reference`: only prompts with a reference answer suit it.
+
     Raises TransientTeacherError, TeacherRefusal or TeacherUnavailable, and lets no other error of its SDK escape."""
 
     identity: Mapping[str, JSON]

@@ -19,9 +19,10 @@ from cogumi_core.errors import BudgetExceeded, CogumiError, Interrupted, StageEr
 from cogumi_core.events import Event, Listener, Note, StageFailed, StageFinished, StageProgress, StageStarted
 from cogumi_core.fingerprint import fingerprint
 from cogumi_core.interfaces import RunContext
-from cogumi_core.planning import Plan, PlannedStage, Session, kind_of, open_session, plan
+from cogumi_core.planning import Plan, PlannedStage, check_keys, kind_of, plan
 from cogumi_core.recipe import Recipe
 from cogumi_core.registry import Registry
+from cogumi_core.session import Session, open_session
 from cogumi_core.stages.base import Built, Stage, Work
 from cogumi_core.store import Store
 from cogumi_core.types import JSON
@@ -78,8 +79,8 @@ def run(
     with paying as dispatcher:
         runner = _Runner(session, tell, stop, dispatcher)
         with session.store.in_use():
+            check_keys(session)
             runner.build_all()
-            session.store.pin(_root(session.recipe), [a.manifest.fingerprint for a in runner.artifacts.values()])
             delivered = deliver(session, runner.artifacts, Path(out), lambda message: tell(Note("system", message)))
     return Run(session.recipe, session.stages, runner.artifacts, Path(out), delivered, time.monotonic() - started)
 
@@ -106,6 +107,8 @@ class _Runner:
             else:
                 self.tell(StageFinished(stage.name, 0.0, True, found.digest, found.manifest.metrics.get("summary", "")))
             self.artifacts[stage.name] = found
+            # After every stage, so that what a stopped run has finished is not collected before it goes on.
+            self.session.store.pin(_root(self.session.recipe), [a.manifest.fingerprint for a in self.artifacts.values()])
 
     def _build(self, stage: Stage, index: int, key: Mapping[str, JSON]) -> Artifact:
         started = time.monotonic()

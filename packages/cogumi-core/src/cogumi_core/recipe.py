@@ -22,7 +22,7 @@ from cogumi_core.recipe_form import LISTS, SECTIONS, Budget, BudgetSettings, Hea
 from cogumi_core.recipe_yaml import Document, parse_yaml, read_text
 from cogumi_core.registry import Registry
 from cogumi_core.settings import Settings
-from cogumi_core.validation import Location, Problem, check, dotted
+from cogumi_core.validation import Location, Problem, check, told
 
 __all__ = ["LISTS", "SECTIONS", "Budget", "Header", "Measure", "Recipe", "Step", "load_recipe", "parse_recipe"]
 
@@ -92,7 +92,7 @@ class _Parser:
         )
 
     def _header(self, data: Mapping[str, Any]) -> Header:
-        """The header, or an empty one where it is wrong (the problems are noted)."""
+        """What is right of the header (the problems are noted)."""
         unknown = [key for key in data if key not in Header.model_fields and key not in SECTIONS]
         known = [*Header.model_fields, *SECTIONS]
         for key in unknown:
@@ -101,7 +101,8 @@ class _Parser:
         given = {key: value for key, value in data.items() if key in Header.model_fields}
         header, problems = check(Header, given, "a recipe")
         self.problems += [_newer_version(problem, data) for problem in problems]
-        return header or Header()
+        wrong = {problem.path[:1] for problem in problems}
+        return header or Header.model_validate({key: value for key, value in given.items() if (key,) not in wrong})
 
     def _section(self, section: str, value: Any) -> Iterator[Step | None]:
         """The steps of one section; None where a component could not be found."""
@@ -222,5 +223,4 @@ def _report(document: Document, problems: list[Problem]) -> list[str]:
 
 
 def _line(line: int | None, problem: Problem) -> str:
-    where = ", ".join(filter(None, [f"line {line}" if line and problem.path else "", dotted(problem.path)]))
-    return f"{where}: {problem.message}" if where else problem.message
+    return f"line {line}, {told(problem)}" if line and problem.path else told(problem)

@@ -21,7 +21,7 @@ from cogumi_core.near import did_you_mean
 from cogumi_core.plugins import PluginHost, PluginState, Provided
 from cogumi_core.settings import Settings
 from cogumi_core.types import ModelRef
-from cogumi_core.validation import check, dotted
+from cogumi_core.validation import check, told
 
 __all__ = ["ComponentState", "Registry"]
 
@@ -104,7 +104,7 @@ class Registry:
         model, problems = check(self.settings_model(provided), settings, f"'{name}'")
         if model is None:
             owner = f"{kind} '{name}'"
-            raise RecipeError(owner, [f"{dotted(item.path)}: {item.message}" for item in problems])
+            raise RecipeError(owner, [told(problem) for problem in problems])
         return self.build(provided, model)
 
     def settings_model(self, provided: Provided) -> type[Settings]:

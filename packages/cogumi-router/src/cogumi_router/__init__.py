@@ -1,1 +1,1 @@
-"""Confidence, calibration and routing for Cogumi."""
+"""Confidence, calibration and routing: when to keep the base's answer, and which adapter gets the query otherwise."""

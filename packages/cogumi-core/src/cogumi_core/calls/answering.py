@@ -15,7 +15,7 @@ from cogumi_core.calls.budget import Budget
 from cogumi_core.calls.cache import Call, CallCache, Outcome
 from cogumi_core.calls.ledger import Entry, Ledger, cost
 from cogumi_core.calls.retry import RetryPolicy, Sleep, ask
-from cogumi_core.errors import CogumiError, TeacherError, TeacherRefusal, TeacherUnavailable
+from cogumi_core.errors import CogumiError, Interrupted, TeacherError, TeacherRefusal, TeacherUnavailable
 from cogumi_core.interfaces import Teacher
 from cogumi_core.types import Completion, Usage
 
@@ -174,9 +174,12 @@ class Answerer:
             )
         return self._cache.put(item.call, item.outcome, item.usd)
 
-    async def drain(self) -> None:
-        """Cancels what is under way and ends when it has ended; what was answered by then is stored."""
+    async def drain(self, grace: float) -> None:
+        """Asks nothing more, waits `grace` seconds for what was sent, and cancels the rest; what was answered is stored."""
+        self._stop(Interrupted("the run was stopped"))
         tasks = list(self._tasks)
+        if tasks and grace:
+            await asyncio.wait(tasks, timeout=grace)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -46,8 +46,9 @@ class Database:
         with self._guarded():
             if not path.exists():
                 _create(path)
-            self._connection = _connect(path)
+            self._connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
             try:
+                self._connection.execute("PRAGMA synchronous = FULL")
                 self._check()
             except BaseException:
                 self._connection.close()
@@ -113,12 +114,6 @@ class Database:
             raise StoreError(message) from exc
         except sqlite3.DatabaseError as exc:
             raise self.damaged(exc) from exc
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = FULL")
-    return connection
 
 
 def _create(path: Path) -> None:

@@ -116,7 +116,7 @@ class Dispatcher:
             self.counts,
             source=_repeated(requests, samples),
             start=lambda call, reserved: self._background.submit(answerer.answer(call, reserved)),
-            drain=lambda: self._drain(answerer),
+            drain=lambda patient: self._drain(answerer, self._policy.grace if patient else 0.0),
         )
         return window.answers(progress or _silent, total)
 
@@ -128,9 +128,9 @@ class Dispatcher:
             )
             raise UsageError(message)
 
-    def _drain(self, answerer: Answerer) -> None:
+    def _drain(self, answerer: Answerer, grace: float) -> None:
         if self._background.running:
-            self._background.submit(answerer.drain()).result()
+            self._background.submit(answerer.drain(grace)).result()
 
 
 @contextmanager

@@ -22,13 +22,15 @@ Sleep = Callable[[float], Awaitable[object]]
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """Seconds, and counts. `attempts` in all for one request; a teacher that asks for a wait over `longest_wait`, or that fails
-    `give_up_after` requests one after the other in all their attempts, is taken to be unavailable."""
+    `give_up_after` requests one after the other in all their attempts, is taken to be unavailable. An interruption waits
+    `grace` for calls that were sent, which may have been charged."""
 
     attempts: int = 7
     first_wait: float = 1.0
     most_wait: float = 60.0
     longest_wait: float = 900.0
     give_up_after: int = 3
+    grace: float = 30.0
 
     def wait(self, failures: int, retry_after: float | None, jitter: random.Random) -> float:
         """Seconds to wait after that many failures (from 1)."""

@@ -49,7 +49,7 @@ class _Held:
 class Window:
     """Memory is bounded by the window's rows, of which only `teacher.concurrency` are with the teacher.
 
-    `start` asks in the background; `drain` cancels what was started and returns when it has ended."""
+    `start` asks in the background; `drain` ends what was started, and waits a little for what was sent if told to."""
 
     teacher: Teacher
     cache: CallCache
@@ -58,7 +58,7 @@ class Window:
     counts: Counts
     source: Iterator[tuple[str, CompletionRequest, int]]
     start: Callable[[Call, float], Future[Answer]]
-    drain: Callable[[], None]
+    drain: Callable[[bool], None]
     slots: deque[_Slot] = field(default_factory=deque)
     asked: dict[str, Future[Answer]] = field(default_factory=dict)
     held: _Held | None = None
@@ -80,11 +80,10 @@ class Window:
             progress(done, total, "answers", usd=self.budget.spent)
         except (Interrupted, GeneratorExit):
             # What was sent may have been charged: it is waited for, unless the person loses patience (KeyboardInterrupt).
-            while self.asked:
-                self._wait()
+            self.drain(True)
             raise
         finally:
-            self.drain()
+            self.drain(False)
 
     def _fill(self) -> bool:
         """Takes in what there is room for; False when nothing is left to do."""

@@ -89,12 +89,13 @@ def _extras(label: str, step: Step) -> Iterator[Check]:
 
 
 def _keys(label: str, step: Step, environ: Mapping[str, str]) -> Iterator[Check]:
-    """Settings whose name ends in `_env` name an environment variable that must be set; its value is never looked at."""
-    for name, variable in step.settings.model_dump().items():
-        if name.endswith("_env") and isinstance(variable, str):
-            present = bool(environ.get(variable))
-            detail = f"{variable} is set" if present else f"set it with: export {variable}=..."
-            yield Check(f"{label}.{name}", present, detail)
+    """Only whether a key is set; its value is never looked at."""
+    from cogumi_core.planning import key_variables
+
+    for variable in key_variables(step):
+        present = bool(environ.get(variable))
+        detail = f"{variable} is set" if present else f"set it with: export {variable}=..."
+        yield Check(f"{label} key", present, detail)
 
 
 def _files(label: str, step: Step, recipe: Recipe) -> Iterator[Check]:

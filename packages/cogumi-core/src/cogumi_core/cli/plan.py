@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def command(cli: Cli, recipe: Path, store: Path | None, as_json: bool) -> None:
     """Show each stage of RECIPE with hit or miss and why, and a forecast. Nothing is built."""
     from cogumi_core.cli.output import print_json, print_table
-    from cogumi_core.planning import forecast, plan
+    from cogumi_core.forecast import forecast
+    from cogumi_core.planning import plan
 
     planned = plan(recipe, store=store, registry=cli.registry)
     totals = forecast(planned)
@@ -69,11 +70,11 @@ def _budget_lines(planned: Plan, totals: Mapping[str, Any]) -> list[str]:
     budget = planned.recipe.budget
     lines = []
     if budget.usd is not None:
-        known = "not known before a run" if totals["usd"] is None else f"${totals['usd']:.2f}"
+        known = "not known before a run" if totals["usd"] is None else f"at most ${totals['usd']:.2f}"
         lines.append(f"dollars: at most ${budget.usd:.2f} are allowed; forecast: {known}")
     if budget.bytes is not None:
         size = totals["bytes"]
-        known = "not known before a run" if size is None else f"{size / 1e6:.1f} MB, {_fits(size, budget.bytes)}"
+        known = "not known before a run" if size is None else f"at most {size / 1e6:.1f} MB, {_fits(size, budget.bytes)}"
         lines.append(f"bytes: the system may weigh {budget.bytes / 1e6:.1f} MB; forecast: {known}")
     return lines
 

@@ -1,7 +1,7 @@
 """What the report shows, as values: the pipeline fills them in, `to_json` keeps them beside the system, `render` draws them.
 
-A section that has nothing to say is an empty tuple or None, and does not appear. Figures that were not measured are None with a reason
-next to them, never zero.
+A section that has nothing to say is an empty tuple or None, and does not appear. Figures that were not measured are None with
+a reason next to them, never zero.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class CompressionRow:
-    """One step of the model's size. Without `fidelity`, `note` says why: "bit-identical", "the reference", "not measured: ..."."""
+    """One step of the model's size. Without `fidelity`, `note` says why: "bit-identical", "not measured: ..."."""
 
     stage: str
     bytes: int
@@ -186,7 +186,8 @@ def _typed(kind: Any, value: Any) -> Any:
         return {key: _typed(arguments[1], item) for key, item in _a(dict, value).items()}
     if is_dataclass(kind):
         hints = get_type_hints(kind)
-        return kind(**{name: _typed(hints[name], item) for name, item in _a(dict, value).items()})
+        make: Any = kind
+        return make(**{name: _typed(hints[name], item) for name, item in _a(dict, value).items()})
     return float(value) if kind is float else _a(kind, value)
 
 

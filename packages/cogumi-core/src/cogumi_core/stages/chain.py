@@ -26,6 +26,7 @@ from cogumi_core.types import ModelRef
 
 SECTIONS: Final = ("sources", "dataset", "distill", "filter", "dedup", "train", "compress", "modifiers", "router")
 STUDENT: Final = "student"
+CALIBRATION: Final = "calibration"
 REFERENCE: Final = "reference"
 REFERENCE_TYPE: Final = "BF16"  # holds every bf16 and every dequantised 4-bit weight without loss
 RUNNABLE: Final = "gguf"
@@ -81,7 +82,8 @@ class _Chain:
         if reference is not None:
             yield reference
         for step in self.recipe.compress:
-            yield self._stage(CompressStage, step.label, (step,), self._from(dataset=self.data, model=self.model))
+            texts = self.data if CALIBRATION in step.component.uses else None
+            yield self._stage(CompressStage, step.label, (step,), self._from(dataset=texts, model=self.model))
             self.model = step.label
             if step.component.produces == RUNNABLE:
                 self.runnable = step.label

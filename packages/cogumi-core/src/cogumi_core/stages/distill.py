@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cogumi_core.dataset import DROPPED, KEPT, count_reasons, dropped_row
-from cogumi_core.errors import InputError, TeacherError
+from cogumi_core.errors import InputError, TeacherError, TransientTeacherError
 from cogumi_core.interfaces import Teacher
 from cogumi_core.rows import example_row, prompt_from_row, prompt_row, read_rows, write_rows
 from cogumi_core.stages.base import Built, Stage, Work, declared
@@ -54,8 +54,13 @@ class DistillStage(Stage):
         """(prompt, index of its teacher, answer) in the order of the prompts."""
         answered = 0  # counts across teachers, so that the bar shows the whole stage and not one teacher's part
         streams: list[Generator[tuple[str, Answer], None, None]] = []
+
+        def waiting(done: float, of: float | None = None, unit: str = "", **figures: float) -> None:
+            work.run.progress(answered, total, "answers", **figures)
+
         for index, teacher in enumerate(teachers):
-            streams.append(work.dispatcher.run(teacher, _requests(path, teachers, shares, index), stage=self.name))
+            asked = _requests(path, teachers, shares, index)
+            streams.append(work.dispatcher.run(teacher, asked, stage=self.name, progress=waiting))
         with ExitStack() as closing_all:
             for stream in streams:
                 closing_all.enter_context(closing(stream))  # waits for calls that were sent, whatever ends the stage
@@ -67,10 +72,16 @@ class DistillStage(Stage):
 
 
 def assign(path: Path, teachers: Sequence[Teacher], shares: Sequence[float]) -> Iterator[tuple[Prompt, int]]:
-    """(prompt, index of the teacher that answers it), in the order of the prompts."""
+    """(prompt, index of the teacher that answers it), in the order of the prompts in the file."""
+    return assign_each((prompt_from_row(row) for _, row in read_rows(path)), teachers, shares)
+
+
+def assign_each(
+    prompts: Iterable[Prompt], teachers: Sequence[Teacher], shares: Sequence[float]
+) -> Iterator[tuple[Prompt, int]]:
+    """(prompt, index of its teacher): each prompt goes to the teacher furthest below its share among those it suits."""
     given = [0] * len(teachers)
-    for seen, (_, row) in enumerate(read_rows(path), start=1):
-        prompt = prompt_from_row(row)
+    for seen, prompt in enumerate(prompts, start=1):
         able = [i for i, teacher in enumerate(teachers) if prompt.reference is not None or not teacher.needs_reference]
         if not able:
             able = list(range(len(teachers)))  # the teacher's refusal becomes the reason why the row is dropped
@@ -94,6 +105,10 @@ def _examples(
     answers: Iterable[tuple[Prompt, int, Answer]], names: Sequence[str], taught: list[int], dropped: list[dict[str, JSON]]
 ) -> Iterator[dict[str, JSON]]:
     for prompt, index, answer in answers:
+        if isinstance(answer, TransientTeacherError):
+            # Not an answer about this prompt: to drop the row would make a passing fault permanent.
+            message = f"'{names[index]}' did not answer '{prompt.id}' ({answer}); answers so far are kept, run again later"
+            raise TeacherError(message)
         if isinstance(answer, TeacherError):
             dropped.append(dropped_row("distill", "not answered", str(answer), {**prompt_row(prompt)}))
             continue

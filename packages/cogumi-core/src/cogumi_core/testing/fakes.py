@@ -18,6 +18,7 @@ from cogumi_core.types import JSON, Completion, CompletionRequest, Price, Prompt
 __all__ = ["EchoTeacher", "ListSource", "MoodyTeacher", "PricedTeacher"]
 
 FREE: Final = Price(0.0, 0.0)
+GREEDY: Final = Sampling()
 DEAR: Final = Price(input_usd=1000.0, output_usd=2000.0)
 
 
@@ -30,7 +31,7 @@ class EchoTeacher:
     price: Price | None = FREE
     concurrency: int = 4
     needs_reference: bool = False
-    sampling: Sampling = Sampling()
+    sampling: Sampling = GREEDY
     requests: list[CompletionRequest] = field(default_factory=list)
 
     @property

@@ -31,21 +31,25 @@ class EngineSuite(ComponentSuite):
     kind = "engine"
 
     @pytest.fixture(scope="class")
-    def weights(self, smollm2: Path) -> Path:
+    @classmethod
+    def weights(cls, smollm2: Path) -> Path:
         return smollm2
 
     @pytest.fixture(scope="class")
-    def engine(self) -> Any:
-        return Registry.installed().create(self.kind, self.component, **self.settings)
+    @classmethod
+    def engine(cls) -> Any:
+        return Registry.installed().create(cls.kind, cls.component, **cls.settings)
 
     @pytest.fixture(scope="class")
-    def session(self, engine: Any, weights: Path) -> Iterator[Any]:
+    @classmethod
+    def session(cls, engine: Any, weights: Path) -> Iterator[Any]:
         opened = engine.open(weights, context_tokens=512)
         yield opened
         opened.close()
 
     @pytest.fixture(scope="class")
-    def fresh_answer(self, engine: Any, weights: Path) -> list[int]:
+    @classmethod
+    def fresh_answer(cls, engine: Any, weights: Path) -> list[int]:
         """What a session that was never used answers."""
         opened = engine.open(weights, context_tokens=512)
         try:

@@ -44,17 +44,20 @@ class ModelSuite(ComponentSuite):
     """What compressors and trainers share: one model in, a folder out."""
 
     @pytest.fixture(scope="class")
-    def base(self, smollm2: Path) -> ModelRef:
+    @classmethod
+    def base(cls, smollm2: Path) -> ModelRef:
         """The model handed in: the real SmolLM2-135M-Instruct. Replace it for a component that takes another format."""
         return ModelRef(smollm2, "gguf", digest_path(smollm2, DigestCache(None)))
 
     @pytest.fixture(scope="class")
-    def class_registry(self) -> Registry:
+    @classmethod
+    def class_registry(cls) -> Registry:
         return Registry.installed()
 
     @pytest.fixture(scope="class")
-    def ran(self, base: ModelRef, class_registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-        return self.run_once(base, class_registry, tmp_path_factory.mktemp("conformance"))
+    @classmethod
+    def ran(cls, base: ModelRef, class_registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+        return cls().run_once(base, class_registry, tmp_path_factory.mktemp("conformance"))
 
     def run_once(self, base: ModelRef, registry: Registry, folder: Path) -> Ran:
         """Runs the component on `base` in `folder`."""

@@ -48,8 +48,9 @@ class TeacherSuite(ComponentSuite):
         assert not any(value in text for value in secrets), "a key stands in the identity"
         assert not found, f"the identity holds {found}: it would differ on another computer"
 
-    def test_price_and_concurrency_are_sensible(self, made: Any) -> None:
+    def test_price_sampling_and_concurrency_are_sensible(self, made: Any) -> None:
         price = made.price
+        assert isinstance(made.sampling, Sampling)
         assert price is None or (isinstance(price, Price) and price.input_usd >= 0 and price.output_usd >= 0)
         assert made.concurrency >= 1
         assert isinstance(made.needs_reference, bool)

@@ -1,0 +1,84 @@
+"""Chooses the next token from raw logits: greedy or by temperature and top-p, under a grammar if there is one.
+
+Written on NumPy and not on llama.cpp's sampler chain, so that the same seed gives the same answer on every platform and the
+logits, and with them the log-probability of the chosen token, are seen before anything changes them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from cogumi_core.errors import EngineError
+from cogumi_core.types import Sampling
+
+if TYPE_CHECKING:
+    from cogumi_serve.llama_native import Floats, Grammar
+
+FIRST_LOOK: Final = (1, 64)
+"""How many of the likeliest tokens a greedy choice tries under a grammar before it tries them all: the first is nearly always
+allowed, and matching the whole vocabulary costs as much as computing a token."""
+
+
+def log_softmax(logits: Floats) -> Floats:
+    """Natural log of the probabilities along the last axis; a new array."""
+    shifted: Floats = logits - logits.max(axis=-1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return shifted
+
+
+class Sampler:
+    """Draws the tokens of one answer. `seed` None draws a fresh one."""
+
+    def __init__(self, sampling: Sampling, grammar: Grammar | None) -> None:
+        self._sampling = sampling
+        self._grammar = grammar
+        self._random = np.random.Generator(np.random.PCG64(sampling.seed))
+
+    def choose(self, logprobs: Floats) -> int:
+        """Id of the next token, given the log-probabilities [vocabulary]. Raises EngineError when no token fits the grammar."""
+        token = self._greedy(logprobs) if self._sampling.temperature == 0 else self._draw(logprobs)
+        if self._grammar is not None:
+            self._grammar.accept(token)
+        return token
+
+    def _greedy(self, logprobs: Floats) -> int:
+        if self._grammar is None:
+            return int(logprobs.argmax())
+        for count in FIRST_LOOK:
+            likely = np.argpartition(logprobs, -count)[-count:].astype(np.int32)
+            allowed = likely[self._grammar.allowed(likely)]
+            if len(allowed):
+                return int(_first_best(allowed, logprobs))
+        return int(_first_best(self._all_allowed(self._grammar, logprobs), logprobs))
+
+    def _draw(self, logprobs: Floats) -> int:
+        tokens = (
+            np.arange(len(logprobs), dtype=np.int32) if self._grammar is None else self._all_allowed(self._grammar, logprobs)
+        )
+        # Float64 and a stable order: the draw must not depend on how a sort treats equal values.
+        weights = logprobs[tokens].astype(np.float64) / self._sampling.temperature
+        order = np.argsort(-weights, kind="stable")
+        probabilities = np.exp(weights[order] - weights[order[0]])
+        cumulated = np.cumsum(probabilities)
+        # The smallest set of the likeliest tokens that holds at least top_p of the probability.
+        size = int(np.searchsorted(cumulated, self._sampling.top_p * cumulated[-1])) + 1
+        size = min(size, len(tokens))
+        point = self._random.random() * cumulated[size - 1]
+        return int(tokens[order[min(int(np.searchsorted(cumulated[:size], point, side="right")), size - 1)]])
+
+    def _all_allowed(self, grammar: Grammar, logprobs: Floats) -> npt.NDArray[np.int32]:
+        tokens = np.arange(len(logprobs), dtype=np.int32)
+        allowed = tokens[grammar.allowed(tokens)]
+        if not len(allowed):
+            message = "no token of this model's vocabulary continues the text as the schema demands"
+            raise EngineError(message)
+        return allowed
+
+
+def _first_best(tokens: npt.NDArray[np.int32], logprobs: Floats) -> int:
+    """The likeliest; of equals the lowest id, as argmax over the whole vocabulary would choose."""
+    ordered = np.sort(tokens)
+    return int(ordered[logprobs[ordered].argmax()])

@@ -1,0 +1,47 @@
+"""Starting is quick, and brings no heavy library."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "startup.py"
+HEAVY = {"torch", "transformers", "datasets", "fastapi", "numpy"}
+PROGRAMS = {
+    "import cogumi_core": "import cogumi_core",
+    "import the public names": "from cogumi_core import *",
+    "cogumi --help": "from cogumi_core.cli.main import main; main(['--help'])",
+    "cogumi plugins": "from cogumi_core.cli.main import main; main(['plugins', '--json'])",
+    "cogumi schema": "from cogumi_core.cli.main import main; main(['schema'])",
+}
+
+
+def modules_after(program: str) -> set[str]:
+    code = f"import sys\n{program}\nprint('\\n', *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_no_heavy_library_is_loaded(program: str) -> None:
+    assert not HEAVY & modules_after(program)
+
+
+def test_importing_core_loads_none_of_its_libraries() -> None:
+    assert not {"pydantic", "click", "yaml", "rich", "pluggy"} & modules_after("import cogumi_core")
+
+
+def test_pytest_fixtures_bring_nothing_with_them() -> None:
+    assert not {"pydantic", "click", "yaml", "rich", "pluggy"} & (
+        modules_after("import cogumi_core.testing.fixtures") - modules_after("import pytest")
+    )
+
+
+def test_starting_is_within_its_limits() -> None:
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARK), "--runs", "5", "--json"], capture_output=True, text=True, check=False
+    )
+    slow = [timing for timing in json.loads(done.stdout) if not timing["within"]]
+    assert (done.returncode, slow) == (0, [])
