@@ -106,7 +106,7 @@ class TestZstdCompressor(CompressorSuite):
 @pytest.mark.slow
 class TestQloraTrainer(TrainerSuite):
     component = "qlora"
-    settings: ClassVar = {"max_steps": 4, "batch_size": 2}
+    settings: ClassVar = {"max_steps": 4, "micro_batch_size": 2, "save_steps": 1}
 
 
 @pytest.mark.model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -333,3 +334,15 @@ def test_a_key_that_is_not_set_is_told_before_anything_is_built(bench: Bench) ->
     with pytest.raises(MissingKey, match=r"distill\[0\]:cloud needs NO_SUCH_KEY.*export"):
         bench.run(RECIPE.replace("use: echo", "use: cloud"))
     assert bench.built() == []
+
+
+def test_an_empty_answer_is_dropped_with_its_reason(bench: Bench) -> None:
+    class Silent(EchoTeacher):
+        async def complete(self, request: Any) -> Any:
+            answer = await super().complete(request)
+            return replace(answer, text=" \n") if "bread" in answer.text else answer
+
+    bench.plugins.offer("teacher", "silent", lambda settings, services: Silent(prefix=""))
+    bench.run(RECIPE.replace("use: echo", "use: silent"), only="distill")
+    reasons = [row["reason"] for _, row in read_rows(bench.folder / "out" / "dropped.jsonl")]
+    assert reasons == ["empty answer", "empty answer"]

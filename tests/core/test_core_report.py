@@ -115,10 +115,17 @@ def test_ids_on_the_page_are_unique(page: str) -> None:
 
 
 def test_the_same_data_gives_the_same_bytes(page: str) -> None:
-    code = "import sys; sys.path.insert(0, sys.argv[1])\nfrom report_support import FULL\nfrom cogumi_core.report.page import render\n"
-    code += "sys.stdout.buffer.write(render(FULL).encode())"
+    code = "import sys; sys.path.insert(0, sys.argv[1])\nfrom report_support import FULL\n"
+    code += "from cogumi_core.report.page import render\nsys.stdout.buffer.write(render(FULL).encode())"
     done = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent)], check=True, capture_output=True)
     assert done.stdout.decode() == page
+
+
+def test_the_order_of_mappings_does_not_show(page: str) -> None:
+    configurations = dict(reversed(MODIFIER.configurations.items()))
+    fixed = tuple(dict(reversed(row.items())) for row in MODIFIER.fixed)
+    other = NamedModifier("automation", replace(MODIFIER, configurations=configurations, fixed=fixed))
+    assert render(replace(FULL, modifiers=(other,))) == page
 
 
 @pytest.mark.parametrize(
@@ -244,7 +251,7 @@ def damaged(**changes: object) -> str:
     ],
 )
 def test_a_damaged_report_is_an_input_error_that_names_it(text: str) -> None:
-    with pytest.raises(InputError, match="report.json: not a report"):
+    with pytest.raises(InputError, match=r"report\.json: not a report"):
         from_json(text)
 
 
@@ -285,7 +292,8 @@ def test_a_missing_library_names_the_extra_and_writes_nothing(
 
 
 def test_reading_report_data_needs_no_drawing_library() -> None:
-    code = "import sys, cogumi_core.report.files, cogumi_core.fidelity\nassert not {'jinja2', 'matplotlib', 'numpy'} & set(sys.modules)"
+    code = "import sys, cogumi_core.report.files, cogumi_core.fidelity\n"
+    code += "assert not {'jinja2', 'matplotlib', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -17,6 +17,7 @@ import torch
 from cogumi_core.errors import Interrupted
 from cogumi_modifiers.answer_trainer import DivergenceError
 from cogumi_modifiers.checkpoints import MARK, newest_checkpoint
+from cogumi_modifiers.hf import load_student, save_student
 from cogumi_modifiers.testing import tiny_llama
 
 
@@ -120,9 +121,14 @@ def test_early_stopping_is_remembered_after_an_interruption(base: Path, tmp_path
 
 
 def test_a_loss_that_is_no_number_stops_with_advice(base: Path, tmp_path: Path) -> None:
-    with pytest.raises(DivergenceError, match=r"the loss is nan at step \d+ .* lower learning_rate \(it is 1\)"):
-        support.train(base, tmp_path, learning_rate=1.0, lora_r=64, lora_alpha=4096, max_grad_norm=1e30, max_steps=300)
+    model, tokenizer = load_student(support.reference(base))
+    with torch.no_grad():
+        model.model.norm.weight.fill_(float("inf"))
+    save_student(model, tokenizer, tmp_path / "broken")
+    with pytest.raises(DivergenceError, match=r"the loss is nan at step 1 .* lower learning_rate \(it is 0\.005\)"):
+        support.train(tmp_path / "broken", tmp_path)
     assert not (tmp_path / "output").exists()
+    assert newest_checkpoint(tmp_path / "scratch" / "checkpoints") is None
 
 
 def test_progress_counts_steps_and_shows_the_loss(base: Path, tmp_path: Path) -> None:

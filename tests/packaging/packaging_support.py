@@ -1,7 +1,7 @@
 """Fresh environments with our wheels and exactly the third-party packages they declare, the repository off the path.
 
-Installing torch once more for each environment would take gigabytes and minutes. Instead, every distribution in the closure of a
-package's *declared* requirements is linked from the environment that runs the tests: an undeclared import still fails.
+Installing torch once more for each environment would take gigabytes and minutes. Instead, every distribution in the closure
+of a package's *declared* requirements is linked from the environment that runs the tests: an undeclared import still fails.
 """
 
 from __future__ import annotations

@@ -72,3 +72,10 @@ def fit(folder: Path, rows: list[RouteExample], seed: int = 17, **settings: obje
     folder.mkdir(parents=True, exist_ok=True)
     report = router.fit(rows, folder, RunContext(seed, folder, services))
     return report, router.open(folder)
+
+
+def bundled_prompts() -> list[tuple[str, str]]:
+    """(domain, text) of the prompts that the quickstart ships."""
+    path = Path(__file__).parents[2] / "examples" / "prompts.jsonl"
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return [(row["domain"], row.get("prompt") or row["messages"][-1]["content"]) for row in rows]

@@ -105,3 +105,9 @@ def test_a_prompt_is_what_the_models_own_template_makes_of_it(session: LlamaCppS
     request = GenerateRequest((Message("system", "Be brief."), Message("user", "Hi")))
     expected = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     assert session.detokenize(session.prompt_tokens(request)) == expected
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": -1.0}, {"temperature": float("nan")}, {"top_p": 0.0}, {"max_tokens": 0}])
+def test_sampling_that_makes_no_sense_is_refused_by_name(session: LlamaCppSession, wrong: dict[str, float]) -> None:
+    with pytest.raises(EngineError, match=next(iter(wrong))):
+        session.stream(ask("hi", **wrong))

@@ -177,12 +177,12 @@ def conversation(turns: int) -> Iterator[GenerateRequest]:
     """A chat that grows by one turn each time."""
     messages: tuple[Message, ...] = ()
     for turn in range(turns):
-        messages = (*messages, Message("user", f"Question {turn}: {'what is rain ' * 30}"))
+        messages = (*messages, Message("user", f"Question {turn}: {'what is rain ' * 16}"))
         yield GenerateRequest(messages, Sampling(max_tokens=6))
         messages = (*messages, Message("assistant", "Water that falls."))
 
 
 def test_a_growing_chat_answers_the_same_with_and_without_reuse(engine: LlamaCppEngine, base_path: Path) -> None:
     with engine.open(base_path, reuse_prefix=True) as warm, engine.open(base_path) as cold_session:
-        for request in conversation(4):
+        for request in conversation(3):
             assert list(warm.stream(request)) == list(cold_session.stream(request))

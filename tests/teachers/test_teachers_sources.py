@@ -120,7 +120,7 @@ def test_the_row_wins_over_its_metadata_and_both_over_the_settings(bare_services
 
 def test_a_prompt_always_has_domain_source_and_licence(bare_services: Services) -> None:
     (prompt,) = read(bare_services, {"prompt": "a"})
-    assert (prompt.domain, prompt.source, prompt.licence) == ("general", "data", "unknown")
+    assert (prompt.domain, prompt.source, prompt.licence) == ("general", "jsonl", "unknown")
 
 
 def test_difficulty_and_other_metadata_travel_along(bare_services: Services) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,7 +118,8 @@ class _Runner:
                 if building.hit is None:
                     event = StageStarted(stage.name, stage.component, index, len(self.session.stages), building.resumed)
                     self.tell(event)
-                    built = stage.build(self._work(stage, building))
+                    with ExitStack() as cleanup:
+                        built = stage.build(self._work(stage, building, cleanup))
                     building.commit(self._manifest(stage, key, built))
             artifact = self.session.store.find(fingerprint(key))
         except BaseException as exc:
@@ -134,7 +136,7 @@ class _Runner:
         self.tell(StageFinished(stage.name, seconds, False, artifact.digest, summary, artifact.manifest.metrics))
         return artifact
 
-    def _work(self, stage: Stage, building: Building) -> Work:
+    def _work(self, stage: Stage, building: Building, cleanup: ExitStack) -> Work:
         session = self.session
         context = RunContext(
             seed=session.recipe.seed,
@@ -144,7 +146,7 @@ class _Runner:
             log=lambda message: self.tell(Note(stage.name, message)),
         )
         inputs = {role: self.artifacts[name] for role, name in stage.inputs.items()}
-        return Work(inputs, building.output, context, session.registry, self.dispatcher)
+        return Work(inputs, building.output, context, session.registry, self.dispatcher, cleanup)
 
     def _manifest(self, stage: Stage, key: Mapping[str, JSON], built: Built) -> Manifest:
         return Manifest(

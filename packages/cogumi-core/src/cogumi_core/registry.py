@@ -196,7 +196,7 @@ def _check_methods(provided: Provided, made: object) -> None:
     """A typo in a method's name is told here, with the distribution, not deep inside a stage."""
     protocol = getattr(interfaces, provided.component.kind.capitalize())
     wanted = [name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")]
-    absent = [name for name in wanted if not callable(getattr(type(made), name, None))]
+    absent = [name for name in wanted if not callable(getattr(made, name, None))]
     if absent:
         kind = protocol.__name__
         message = f"{_who(provided)}: {type(made).__name__} lacks {', '.join(absent)}(); see cogumi_core.interfaces.{kind}"

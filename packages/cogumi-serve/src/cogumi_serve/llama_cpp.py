@@ -30,7 +30,7 @@ from cogumi_serve.errors import PromptTooLong
 from cogumi_serve.gguf_header import GgufHeader, read_header
 from cogumi_serve.json_grammar import grammar_of
 from cogumi_serve.llama_native import BLOCK, Context, Floats, Grammar, Model
-from cogumi_serve.sampling import Sampler, log_softmax
+from cogumi_serve.sampling import Sampler, check_sampling, log_softmax
 from cogumi_serve.text_stream import TextStream
 
 ARCHITECTURE: Final = "llama"
@@ -149,6 +149,7 @@ class LlamaCppSession:
 
     def stream(self, request: GenerateRequest, adapter: str | None = None) -> Iterator[Token]:
         self._require_weights()
+        check_sampling(request.sampling)
         if adapter is not None:
             self._adapters.require(adapter)
         prompt = self.prompt_tokens(request)

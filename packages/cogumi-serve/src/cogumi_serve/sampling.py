@@ -6,6 +6,7 @@ logits, and with them the log-probability of the chosen token, are seen before a
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -27,6 +28,19 @@ def log_softmax(logits: Floats) -> Floats:
     shifted: Floats = logits - logits.max(axis=-1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return shifted
+
+
+def check_sampling(sampling: Sampling) -> None:
+    """Raises EngineError naming the value that makes no sense."""
+    if not (isfinite(sampling.temperature) and sampling.temperature >= 0):
+        message = f"temperature must be a number of at least 0, not {sampling.temperature}"
+        raise EngineError(message)
+    if not 0 < sampling.top_p <= 1:
+        message = f"top_p must be above 0 and at most 1, not {sampling.top_p}"
+        raise EngineError(message)
+    if sampling.max_tokens < 1:
+        message = f"max_tokens must be at least 1, not {sampling.max_tokens}"
+        raise EngineError(message)
 
 
 class Sampler:

@@ -22,7 +22,7 @@ class JsonlSettings(Settings):
 
     path: str = input_file(description="JSON Lines file, or package:NAME/FILE", min_length=1)
     domain: str = Field("general", description="domain of rows that name none", min_length=1)
-    source: str | None = Field(None, description="source of rows that name none; the file's name without it", min_length=1)
+    source: str = Field("jsonl", description="source of rows that name none", min_length=1)
     licence: str = Field("unknown", description="licence of rows that name none", min_length=1)
     limit: int | None = Field(None, description="take only the first rows", ge=1)
 

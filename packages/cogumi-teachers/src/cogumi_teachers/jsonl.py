@@ -62,7 +62,7 @@ class JsonlSource:
             id=ids.take(row, messages, reference, number),
             messages=messages,
             domain=_fact(facts, "domain", self._settings.domain, where),
-            source=_fact(facts, "source", self._settings.source or path.stem, where),
+            source=_fact(facts, "source", self._settings.source, where),
             licence=_fact(facts, "licence", self._settings.licence, where),
             reference=reference,
             metadata=kept,

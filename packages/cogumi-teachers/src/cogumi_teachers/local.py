@@ -65,6 +65,11 @@ class LocalTeacher:
             raise UsageError(message)
         return self._services.student.path
 
+    @property
+    def _name(self) -> str:
+        # A student from the store is always called model.gguf, so the name alone would say nothing.
+        return f"{self._model.stem}@{self.identity['model'][:12]}"
+
     def _digest(self) -> str:
         student = self._services.student
         if self._settings.model is None and student is not None:
@@ -84,7 +89,7 @@ class LocalTeacher:
             raise TeacherRefusal(message) from exc
         finish_reason = (tokens[-1].finish_reason if tokens else None) or "stop"
         usage = Usage(prompt_tokens, len(tokens))
-        return Completion("".join(token.text for token in tokens), usage, finish_reason, self._model.stem)
+        return Completion("".join(token.text for token in tokens), usage, finish_reason, self._name)
 
     def _open(self) -> Session:
         with self._lock:

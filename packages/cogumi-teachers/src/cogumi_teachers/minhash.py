@@ -9,9 +9,9 @@ taken from best to worst; each one still there becomes a survivor and takes the 
 are no chains in which the first and the last row differ, and the order of the input does not matter. The cost: a copy
 that lies between two survivors goes to the better one, though the other may be more similar.
 
-One pass over the input. Memory is about 1.2 kB a row with 128 permutations (measured with 100,000 rows; 600,000 rows: about
-0.8 GB); normalised texts wait in a temporary file. Sharing the work between processes, and comparing with an older data
-set, are left out.
+One pass over the input. Memory is about 1.2 kB a row with 128 permutations (measured with 100,000 rows; 600,000 rows:
+about 0.8 GB); normalised texts wait in a temporary file. Sharing the work between processes, and comparing with an
+older data set, are left out.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from cogumi_core.errors import MissingDependency
-from cogumi_core.report.data import ReportData
+from cogumi_core.report.data import ReportData, from_json, to_json
 from cogumi_core.report.picture import picture
-from cogumi_core.report.views import highlights, modifier_views, router_view, size_view, totals, training_view
+from cogumi_core.report.views import highlights, modifier_views, ordered, router_view, size_view, totals, training_view
 from cogumi_core.report.wording import FILTERS, NONE
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ COLUMNS = {"wide": 6, "narrow": 2}
 def render(data: ReportData) -> str:
     """The whole page; the same data gives the same text. Raises MissingDependency without jinja2 or matplotlib."""
     environment = _environment()
+    # Mappings come in the order of a dictionary or, from a store, of the alphabet; the page must not show which.
+    data = from_json(to_json(data))
     page: str = environment.get_template("page.html").render(
         data=data,
         style=(files("cogumi_core.report") / "templates" / "style.css").read_text(encoding="utf-8"),
@@ -53,5 +55,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(FILTERS)
+    environment.filters.update(FILTERS, ordered=ordered)
     return environment

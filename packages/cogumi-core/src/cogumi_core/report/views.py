@@ -116,6 +116,27 @@ def _pairs(report: ModifierReport) -> tuple[int, int, int, int] | None:
     return (both, report.won, report.lost, neither) if fits else None
 
 
+_READING_ORDER = (
+    "id",
+    "task",
+    "question",
+    "prompt",
+    "instruction",
+    "baseline",
+    "adapter",
+    "answer",
+    "expected",
+    "reference",
+    "reason",
+)
+
+
+def ordered(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The fields of a row as a person would read them: what was asked, what was answered, what was right, why not."""
+    known = [(key, row[key]) for key in _READING_ORDER if key in row]
+    return known + sorted((key, value) for key, value in row.items() if key not in _READING_ORDER)
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """A line of the router's table."""

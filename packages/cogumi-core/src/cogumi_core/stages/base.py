@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,17 +26,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a stage builds with. `dispatcher` pays for model calls."""
+    """What a stage builds with. `dispatcher` pays for model calls; `cleanup` ends with the stage."""
 
     inputs: Mapping[str, Artifact]
     output: Path
     run: RunContext
     registry: Registry
     dispatcher: Dispatcher
+    cleanup: ExitStack
 
     def make(self, step: Step) -> Any:
-        """The component of `step`, with its settings."""
-        return self.registry.build(step.provided, step.settings)
+        """The component of `step`, with its settings. One that has a `close` is closed when the stage ends."""
+        component = self.registry.build(step.provided, step.settings)
+        if callable(close := getattr(component, "close", None)):
+            self.cleanup.callback(close)
+        return component
 
 
 @dataclass(frozen=True, slots=True)

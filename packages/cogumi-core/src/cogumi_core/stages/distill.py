@@ -49,14 +49,14 @@ class DistillStage(Stage):
         return Built(f"{kept} answers ({summary})", metrics, deterministic=deterministic, why_not=why_not)
 
     def _answers(
-        self, work: Work, path: Path, teachers: Sequence[Teacher], shares: Sequence[float], total: int
+        self, work: Work, path: Path, teachers: Sequence[Teacher], shares: Sequence[float], prompts: int
     ) -> Generator[tuple[Prompt, int, Answer], None, None]:
         """(prompt, index of its teacher, answer) in the order of the prompts."""
         answered = 0  # counts across teachers, so that the bar shows the whole stage and not one teacher's part
         streams: list[Generator[tuple[str, Answer], None, None]] = []
 
-        def waiting(done: float, of: float | None = None, unit: str = "", **figures: float) -> None:
-            work.run.progress(answered, total, "answers", **figures)
+        def waiting(done: float, total: float | None = None, unit: str = "", **figures: float) -> None:
+            work.run.progress(answered, prompts, "answers", **figures)
 
         for index, teacher in enumerate(teachers):
             asked = _requests(path, teachers, shares, index)
@@ -67,7 +67,7 @@ class DistillStage(Stage):
             for prompt, index in assign(path, teachers, shares):
                 _, answer = next(streams[index])
                 answered += 1
-                work.run.progress(answered, total, "answers")
+                work.run.progress(answered, prompts, "answers")
                 yield prompt, index, answer
 
 
@@ -110,7 +110,11 @@ def _examples(
             message = f"'{names[index]}' did not answer '{prompt.id}' ({answer}); answers so far are kept, run again later"
             raise TeacherError(message)
         if isinstance(answer, TeacherError):
-            dropped.append(dropped_row("distill", "not answered", str(answer), {**prompt_row(prompt)}))
+            dropped.append(dropped_row("distill", "not answered", str(answer), prompt_row(prompt)))
+            continue
+        if not answer.text.strip():
+            evidence = f"'{names[index]}' ended after {answer.usage.completion_tokens} tokens without a word"
+            dropped.append(dropped_row("distill", "empty answer", evidence, prompt_row(prompt)))
             continue
         taught[index] += 1
         yield example_row(_example(prompt, names[index], answer))
