@@ -22,7 +22,7 @@ quickstart: install ## Build, verify and ask the example system (about ten minut
 	$(BIN)/cogumi run examples/quickstart.yaml --store $(STORE) --out $(OUT)
 	$(BIN)/cogumi verify $(OUT)/system
 	@echo "== one answer, with its receipt"
-	$(BIN)/cogumi ask $(OUT)/system "What is the capital of France?"
+	$(BIN)/cogumi ask $(OUT)/system "Name three primary colors."
 	@echo
 	@echo "== the system:  $(OUT)/system"
 	@echo "== its report:  $(OUT)/system/report.html (open it in a browser; no network is needed)"

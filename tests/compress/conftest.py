@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cogumi_compress.gguf_export import export_gguf
-from cogumi_compress.gguf_header import read_header
-from cogumi_core.locate import locate
 from compress_support import SMOLLM2, write_tiny
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
+
+from cogumi_compress.gguf_export import export_gguf
+from cogumi_compress.gguf_header import read_header
+from cogumi_core.locate import locate
 
 
 @pytest.fixture(scope="session")

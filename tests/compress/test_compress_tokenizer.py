@@ -9,14 +9,15 @@ from typing import Any
 
 import llama_cpp
 import pytest
-from cogumi_compress.gguf_export import export_gguf
-from cogumi_compress.gguf_header import read_header
-from cogumi_compress.tokenizer_files import CONTROL, USER_DEFINED, read_tokenizer
-from cogumi_core.errors import InputError
 from compress_support import CORPUS, bos_template, edit_json, open_llama, write_tiny
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+
+from cogumi_compress.gguf_export import export_gguf
+from cogumi_compress.gguf_header import read_header
+from cogumi_compress.tokenizer_files import CONTROL, USER_DEFINED, read_tokenizer
+from cogumi_core.errors import InputError
 
 PRE_TOKENIZERS = ("smollm", "gpt-2", "llama-bpe", "dbrx", "qwen2")
 Pair = tuple[Tokenizer, llama_cpp.Llama]
@@ -161,5 +162,5 @@ def test_a_tokenizer_of_another_model_is_refused(tiny_dir: Path) -> None:
 def test_a_model_without_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = write_tiny(tmp_path / "model")
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(InputError, match="no tokenizer.json; save the tokenizer"):
+    with pytest.raises(InputError, match=r"no tokenizer.json; save the tokenizer"):
         export_gguf(folder, tmp_path / "model.gguf")

@@ -106,7 +106,7 @@ def test_early_stopping_is_remembered_after_an_interruption(base: Path, tmp_path
     settings: dict[str, Any] = {
         "max_steps": 40,
         "save_steps": 2,
-        "learning_rate": 0.5,
+        "learning_rate": 0.1,
         "early_stopping": {"held_out": 0.25, "patience": 2},
     }
     undisturbed = support.train(base, tmp_path / "undisturbed", **settings)

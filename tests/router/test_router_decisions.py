@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,20 @@ def test_of_several_schema_adapters_the_domain_chooses(decider: ConfidenceDecide
 
 def test_a_request_with_a_schema_may_go_to_a_text_adapter_when_there_is_no_other(decider: ConfidenceDecider) -> None:
     assert decide(decider, CODE, has_schema=True).route == "code"
+
+
+def test_a_tool_query_does_not_go_to_a_text_adapter_for_want_of_its_own(decider: ConfidenceDecider) -> None:
+    assert decide(decider, CODE, text="Book a flight from Paris to Oslo on 3 May for 2 adults", has_schema=True).route == "base"
+
+
+def test_without_a_schema_domains_seen_only_with_one_are_not_considered(tmp_path: Path) -> None:
+    tools = [replace(row, has_schema=True) for row in general_rows("automation", bfcl_questions()[:60])]
+    rows = (
+        tools + general_rows("code", humaneval_prompts()[:20]) + general_rows("math", ["What is 3 times 4?", "Solve x + 2 = 5"])
+    )
+    _, split = fit(tmp_path, rows)
+    signals = decide(split, AdapterInfo("m", "math"), text="Find the area of a triangle with a base of 10 units").signals
+    assert {name for name in signals if name.startswith("domain:")} == {"domain:code", "domain:math"}
 
 
 def test_several_schema_adapters_that_nothing_tells_apart_leave_the_answer(decider: ConfidenceDecider) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from router_support import bfcl_questions, fit, general_rows, humaneval_prompts
+from router_support import bfcl_questions, bundled_prompts, fit, general_rows, humaneval_prompts
 
 from cogumi_router.gate_learning import fit_gate
-from cogumi_router.text import features
+from cogumi_router.text import Query, features
 
 
 def test_held_out_tool_queries_and_code_prompts_are_told_apart(tmp_path: Path) -> None:
@@ -20,12 +21,22 @@ def test_held_out_tool_queries_and_code_prompts_are_told_apart(tmp_path: Path) -
     assert gate["cross_validated_accuracy"] > 0.98
 
 
+def test_the_bundled_prompts_are_told_from_tool_queries_and_from_each_other(tmp_path: Path) -> None:
+    rows = [replace(row, has_schema=True) for row in general_rows("automation", bfcl_questions())]
+    for domain in sorted({domain for domain, _ in bundled_prompts()}):
+        rows += general_rows(domain, [text for other, text in bundled_prompts() if other == domain])
+    gate = fit(tmp_path, rows)[0].metrics["gate"]
+    assert gate["recall"]["automation"]["share"] == 1.0
+    # Six domains of eleven rows each are little; guessing gets one in six.
+    assert gate["balanced_accuracy"] > 0.65
+
+
 def test_queries_of_one_domain_need_no_gate() -> None:
-    assert fit_gate([("a", "code"), ("b", "code")]) is None
+    assert fit_gate([Query("a", "code"), Query("b", "code")]) is None
 
 
 def test_probabilities_sum_to_one_over_the_domains() -> None:
-    gate = fit_gate([("red apple", "fruit"), ("blue car", "traffic"), ("green pear", "fruit")])
+    gate = fit_gate([Query("red apple", "fruit"), Query("blue car", "traffic"), Query("green pear", "fruit")])
     assert gate is not None
     shares = gate.probabilities("a red pear")
     assert set(shares) == {"fruit", "traffic"}
@@ -34,8 +45,8 @@ def test_probabilities_sum_to_one_over_the_domains() -> None:
 
 
 def test_a_rare_domain_is_still_found() -> None:
-    rows = [(f"please sum {number} and {number + 1}", "math") for number in range(200)]
-    rows += [(f"sing a song about the {word}", "creative") for word in ("sea", "moon", "hills")]
+    rows = [Query(f"please sum {number} and {number + 1}", "math") for number in range(200)]
+    rows += [Query(f"sing a song about the {word}", "creative") for word in ("sea", "moon", "hills")]
     gate = fit_gate(rows)
     assert gate is not None
     assert gate.probabilities("sing a song about the river")["creative"] > 0.5

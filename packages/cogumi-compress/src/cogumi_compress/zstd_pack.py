@@ -1,8 +1,9 @@
 """A file packed with Zstandard that knows what it must unpack to.
 
 A packed file is a standard `.zst` stream: `zstd -d` reads it (where it carries no dictionary). Before the data stands one
-skippable frame (RFC 8878, section 3.1.2), which decoders step over, with JSON: SHA-256 and size of the original, and the length
-of a dictionary that follows in a second such frame. So a packed file verifies itself wherever it is copied.
+skippable frame (RFC 8878, section 3.1.2), which decoders step over, with JSON: SHA-256 and size of the original, the size of
+the packed file, and the length of a dictionary that follows in a second such frame. So a packed file verifies itself wherever
+it is copied.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -22,6 +23,7 @@ from cogumi_core.errors import InputError
 SKIPPABLE: Final = (0x184D2A5C).to_bytes(4, "little")
 FORMAT: Final = 1
 CHUNK: Final = 4 << 20
+_INFO_BYTES: Final = 256  # JSON filled up with spaces, so that it can be written again once the packed size is known
 _SAMPLE: Final = 16 << 10
 _SAMPLES_PER_DICTIONARY: Final = 100  # Zstandard's own advice: about a hundred times the dictionary's size
 Progress = Callable[[float, float | None, str], None]
@@ -96,17 +98,19 @@ def unpack(path: Path, destination: Path, progress: Progress | None = None) -> P
 
 
 def read_info(path: Path) -> PackedInfo:
-    """What the first frame says. Raises InputError for a file that `pack` did not write."""
+    """What the first frame says. Raises InputError for a file that `pack` did not write, or that was cut short since."""
     with path.open("rb") as file:
         payload = _skippable(file)
-        try:
-            row = json.loads(payload or b"")
-            found = PackedInfo(str(row["sha256"]), int(row["size"]), int(row["dictionary"]), 8 + len(payload or b""))
-        except (ValueError, KeyError, TypeError) as exc:
-            message = (
-                f"{path}: not a file packed by Cogumi (or its first bytes are damaged); unpack other .zst files with: zstd -d"
-            )
-            raise InputError(message) from exc
+    try:
+        row = json.loads(payload or b"")
+        found = PackedInfo(str(row["sha256"]), int(row["size"]), int(row["dictionary"]), 8 + _INFO_BYTES)
+        packed = int(row["packed"])
+    except (ValueError, KeyError, TypeError) as exc:
+        message = f"{path}: not a file packed by Cogumi, or damaged in its first bytes; other .zst files unpack with: zstd -d"
+        raise InputError(message) from exc
+    if packed != path.stat().st_size:
+        message = f"{path}: damaged: {path.stat().st_size:,} bytes, {packed:,} when it was packed; fetch or pack it again"
+        raise InputError(message)
     return found
 
 
@@ -147,16 +151,19 @@ def _compress(source: Path, target: Path, sha256: str, level: int, threads: int,
     )
     data = zstandard.ZstdCompressionDict(dictionary) if dictionary else None
     stream = zstandard.ZstdCompressor(compression_params=parameters, dict_data=data).compressobj(size=size)
-    info = {"cogumi": FORMAT, "sha256": sha256, "size": size, "dictionary": len(dictionary)}
+    info: dict[str, str | int] = {"cogumi": FORMAT, "sha256": sha256, "size": size, "dictionary": len(dictionary)}
     with target.open("wb") as out:
-        _write_skippable(out, json.dumps(info, sort_keys=True, separators=(",", ":")).encode())
+        _write_info(out, info)
         if dictionary:
             _write_skippable(out, dictionary)
         for chunk in _chunks(source):
             out.write(stream.compress(chunk))
             steps.add(len(chunk))
         out.write(stream.flush())
-    return target.stat().st_size
+        packed = out.tell()
+        out.seek(0)
+        _write_info(out, {**info, "packed": packed})
+    return packed
 
 
 def _unpack_into(path: Path, out: BinaryIO | None, steps: _Steps) -> PackedInfo:
@@ -204,6 +211,10 @@ def _train(source: Path, size: int) -> bytes:
 def _piece(file: BinaryIO, offset: int) -> bytes:
     file.seek(offset)
     return file.read(_SAMPLE)
+
+
+def _write_info(out: BinaryIO, info: Mapping[str, str | int]) -> None:
+    _write_skippable(out, json.dumps(info, sort_keys=True, separators=(",", ":")).encode().ljust(_INFO_BYTES))
 
 
 def _write_skippable(out: BinaryIO, payload: bytes) -> None:

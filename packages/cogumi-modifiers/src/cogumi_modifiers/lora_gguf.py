@@ -5,7 +5,8 @@ of both is reordered the same way; it divides alpha by the rank of *each* tensor
 written as 0, which means a scale of 1; rank and row lengths must suit the number format. The file names the base it belongs to
 by digest: on any other base an adapter loads and answers nonsense.
 
-Left out: adapters on embeddings, DoRA, biases and fully trained modules, which llama.cpp cannot load or our trainers never make.
+Left out: adapters on embeddings, DoRA, biases and fully trained modules: llama.cpp cannot load them or our trainers never make
+them.
 """
 
 from __future__ import annotations

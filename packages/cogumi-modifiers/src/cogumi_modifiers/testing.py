@@ -17,6 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from cogumi_modifiers.hf import save_student
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+END = 2
 TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -49,13 +50,15 @@ def tiny_llama(
         # The usual 0.02 bounds the logits of so narrow a model so tightly that it could not learn anything.
         initializer_range=0.2,
         bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=2,
+        eos_token_id=END,
+        pad_token_id=END,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(config).to(dtype)
-    save_student(model, tokenizer, path)
+        model = LlamaForCausalLM(config)
+        # transformers starts the padding token, here also the end of turn, at zero: with tied weights nobody could predict it.
+        torch.nn.init.normal_(model.model.embed_tokens.weight.data[END], std=config.initializer_range)
+    save_student(model.to(dtype), tokenizer, path)
     return path
 
 

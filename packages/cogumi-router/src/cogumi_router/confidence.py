@@ -18,6 +18,7 @@ from cogumi_router.config import ConfidenceSettings
 from cogumi_router.decider import ConfidenceDecider
 from cogumi_router.files import FittedRouter, load_router, save_router
 from cogumi_router.signals import Signal
+from cogumi_router.text import Query, query_text
 
 STEPS = 4
 
@@ -33,7 +34,7 @@ class ConfidenceRouter:
         """Writes `router.json` and perhaps `gate.npz`. The order of the rows does not matter. Raises InputError: no rows."""
         # Fitting needs scikit-learn; opening and deciding do not, and a server should not wait for it.
         from cogumi_router.evaluation import Evaluation
-        from cogumi_router.gate_learning import fit_gate, gate_metrics
+        from cogumi_router.gate_learning import domains_of, fit_gate, gate_metrics
 
         rows = _in_order(examples)
         evaluation = Evaluation(rows, self._signal, self._settings, run.seed)
@@ -41,7 +42,7 @@ class ConfidenceRouter:
         queries = {split: _queries(rows, split) for split in ("fit", "held-out")}
         gate = fit_gate(queries["fit"])
         run.progress(2, STEPS, "step")
-        domains = tuple(sorted({domain for _, domain in queries["fit"]}))
+        domains = domains_of(queries["fit"])
         fitted = FittedRouter(self._settings.threshold, self._signal, evaluation.curve, evaluation.prior, domains, gate)
         save_router(fitted, output)
         metrics: dict[str, JSON] = {"gate": gate_metrics(gate, queries["fit"], queries["held-out"], run.seed) if gate else None}
@@ -69,8 +70,7 @@ def _in_order(examples: Iterable[RouteExample]) -> list[RouteExample]:
     return rows
 
 
-def _queries(rows: Sequence[RouteExample], split: str) -> list[tuple[str, str]]:
-    """Distinct (query, domain) pairs of one split, in the rows' order."""
-    from cogumi_router.text import query_text
-
-    return list(dict.fromkeys((query_text(row.messages), row.domain) for row in rows if row.split == split))
+def _queries(rows: Sequence[RouteExample], split: str) -> list[Query]:
+    """The distinct queries of one split, in the rows' order."""
+    found = (Query(query_text(row.messages), row.domain, row.has_schema) for row in rows if row.split == split)
+    return list(dict.fromkeys(found))

@@ -57,7 +57,7 @@ class ConfidenceDecider:
 
     def _of_several(self, adapters: Sequence[AdapterInfo], request: RouteRequest, signals: dict[str, float]) -> Choice:
         """All of them take a schema; the likeliest domain wins, even when some domain without an adapter is likelier."""
-        shares = self._domains(request, signals)
+        shares = self._domains(request, signals, self._router.domains.of(has_schema=True))
         known = [adapter for adapter in adapters if adapter.domain in shares]
         if not known:
             return None, "several adapters take a schema and nothing tells them apart, so the base's answer stands"
@@ -65,7 +65,9 @@ class ConfidenceDecider:
         return best.name, f"of the adapters that take a schema '{best.name}' is nearest ({shares[best.domain]:.2f})"
 
     def _by_text(self, adapters: Sequence[AdapterInfo], request: RouteRequest, signals: dict[str, float]) -> Choice:
-        shares = self._domains(request, signals)
+        domains = self._router.domains
+        # A query with a schema may be of a domain whose own adapter is missing: then it must not go to another's.
+        shares = self._domains(request, signals, domains.every if request.has_schema else domains.of(has_schema=False))
         if not shares:
             return None, "the router knows no domains to choose an adapter by, so the base's answer stands"
         domain = max(shares, key=lambda name: shares[name])
@@ -77,9 +79,12 @@ class ConfidenceDecider:
             )
         return suited, f"the query is of the domain '{domain}' ({shares[domain]:.2f}), which '{suited}' is for"
 
-    def _domains(self, request: RouteRequest, signals: dict[str, float]) -> dict[str, float]:
-        """Probability of each domain. A router that learned from one domain only takes every query for it."""
+    def _domains(self, request: RouteRequest, signals: dict[str, float], possible: Sequence[str]) -> dict[str, float]:
+        """Probability of each possible domain. Where only one was seen, every query is taken for it."""
         gate = self._router.gate
-        shares = gate.probabilities(query_text(request.messages)) if gate else dict.fromkeys(self._router.domains, 1.0)
+        if len(possible) > 1 and gate is not None:
+            shares = gate.probabilities(query_text(request.messages), possible)
+        else:
+            shares = dict.fromkeys(possible, 1.0)
         signals.update({f"domain:{domain}": round(share, 6) for domain, share in shares.items()})
         return shares

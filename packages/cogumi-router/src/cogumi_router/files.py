@@ -26,15 +26,33 @@ GATE_FILE = "gate.npz"
 
 
 @dataclass(frozen=True, slots=True)
+class Domains:
+    """Seen with a schema (`schema`) and without (`text`), each sorted."""
+
+    schema: tuple[str, ...]
+    text: tuple[str, ...]
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """All domains, in either form."""
+        return tuple(sorted({*self.schema, *self.text}))
+
+    def of(self, has_schema: bool) -> tuple[str, ...]:
+        """Those a query can be of: all of them, when none was seen in its form."""
+        return (self.schema if has_schema else self.text) or (self.text if has_schema else self.schema)
+
+
+@dataclass(frozen=True, slots=True)
 class FittedRouter:
     """All that a decision needs. `prior`: share of graded answers that were right, for answers without log-probabilities.
-    `domains`: those of the rows it learned from."""
+    `domains` are those of the rows it learned from, with a schema and without: queries that come with tools and queries that
+    come without are different crowds, and a domain is only looked for in its own."""
 
     threshold: float
     signal: Signal
     curve: Curve
     prior: float
-    domains: tuple[str, ...]
+    domains: Domains
     gate: Gate | None
 
 
@@ -50,7 +68,7 @@ def save_router(router: FittedRouter, folder: Path) -> None:
         "signal": {"name": router.signal.name, "quantile": router.signal.quantile},
         "calibration": router.curve.to_json(),
         "prior": router.prior,
-        "domains": list(router.domains),
+        "domains": {"schema": list(router.domains.schema), "text": list(router.domains.text)},
         "gate": None if content is None else {"file": GATE_FILE, "sha256": hashlib.sha256(content).hexdigest()},
     }
     text = json.dumps(data, ensure_ascii=False, sort_keys=True, indent=2, allow_nan=False)
@@ -96,7 +114,7 @@ def _router(data: Mapping[str, Any], gate: Gate | None) -> FittedRouter:
     if name not in ("mean", "min", "quantile") or not 0.0 < quantile < 1.0:
         message = f"unknown signal {name!r} at {quantile!r}"
         raise ValueError(message)
-    domains = tuple(str(domain) for domain in data["domains"])
+    domains = Domains(*(tuple(str(domain) for domain in data["domains"][form]) for form in ("schema", "text")))
     return FittedRouter(threshold, Signal(name, quantile), curve_from_json(data["calibration"]), prior, domains, gate)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,13 +25,15 @@ class Gate:
     weights: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
 
-    def probabilities(self, text: str) -> dict[str, float]:
-        """A probability for each domain; they sum to 1."""
+    def probabilities(self, text: str, among: Collection[str] = ()) -> dict[str, float]:
+        """A probability for each domain, or for those `among` that it knows; they sum to 1."""
         columns, values = features(text, self.weights.shape[1])
         scores = self.weights[:, columns] @ values + self.bias
         shares = np.exp(scores - scores.max())
-        shares /= shares.sum()
-        return {domain: float(share) for domain, share in zip(self.domains, shares, strict=True)}
+        found = {domain: float(share) for domain, share in zip(self.domains, shares, strict=True)}
+        found = {domain: share for domain, share in found.items() if domain in among} or found
+        total = sum(found.values())
+        return {domain: share / total for domain, share in found.items()}
 
     def to_bytes(self) -> bytes:
         """The content of `gate.npz`; the same gate always gives the same bytes. Half precision: the argmax does not change

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import pairwise
 from zlib import crc32
 
@@ -16,11 +17,20 @@ import numpy.typing as npt
 
 from cogumi_core.types import Message
 
-NGRAMS = (3, 4, 5)
+NGRAMS = (2, 3, 4)
 LONGEST = 4000
 """Characters looked at, from the end: the newest turn says most, and a pasted file must not slow a decision down."""
 _MULTIPLIER = np.uint32(0x9E3779B1)
 _WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What the gate learns from: the person's words, their domain, and whether they came with a schema."""
+
+    text: str
+    domain: str
+    has_schema: bool = False
 
 
 def query_text(messages: Iterable[Message]) -> str:

@@ -18,7 +18,7 @@ from cogumi_core.types import Sampling
 if TYPE_CHECKING:
     from cogumi_serve.llama_native import Floats, Grammar
 
-FIRST_LOOK: Final = (1, 64)
+FIRST_LOOK: Final = (1, 64, 2048)
 """How many of the likeliest tokens a greedy choice tries under a grammar before it tries them all: the first is nearly always
 allowed, and matching the whole vocabulary costs as much as computing a token."""
 
@@ -62,24 +62,33 @@ class Sampler:
         if self._grammar is None:
             return int(logprobs.argmax())
         for count in FIRST_LOOK:
-            likely = np.argpartition(logprobs, -count)[-count:].astype(np.int32)
+            likely = np.argpartition(logprobs, -min(count, len(logprobs)))[-count:].astype(np.int32)
             allowed = likely[self._grammar.allowed(likely)]
             if len(allowed):
                 return int(_first_best(allowed, logprobs))
         return int(_first_best(self._all_allowed(self._grammar, logprobs), logprobs))
 
     def _draw(self, logprobs: Floats) -> int:
-        tokens = (
-            np.arange(len(logprobs), dtype=np.int32) if self._grammar is None else self._all_allowed(self._grammar, logprobs)
-        )
-        # Float64 and a stable order: the draw must not depend on how a sort treats equal values.
-        weights = logprobs[tokens].astype(np.float64) / self._sampling.temperature
+        everything = np.arange(len(logprobs), dtype=np.int32)
+        if self._grammar is None:
+            return self._draw_from(everything, logprobs)
+        if self._sampling.top_p == 1:
+            # Drawing from all, and again from the allowed ones only if the first was not allowed, has the distribution of
+            # drawing from the allowed ones, and rarely needs to match the whole vocabulary.
+            token = self._draw_from(everything, logprobs)
+            if self._grammar.allowed(np.array([token], dtype=np.int32))[0]:
+                return token
+        return self._draw_from(self._all_allowed(self._grammar, logprobs), logprobs)
+
+    def _draw_from(self, tokens: npt.NDArray[np.int32], logprobs: Floats) -> int:
+        # Float64 and a stable order: the draw must not depend on how a sort treats equal values. The largest is taken away
+        # before dividing, so that a tiny temperature cannot turn all of them into minus infinity.
+        weights = logprobs[tokens].astype(np.float64)
+        weights = (weights - weights.max()) / self._sampling.temperature
         order = np.argsort(-weights, kind="stable")
-        probabilities = np.exp(weights[order] - weights[order[0]])
-        cumulated = np.cumsum(probabilities)
+        cumulated = np.cumsum(np.exp(weights[order]))
         # The smallest set of the likeliest tokens that holds at least top_p of the probability.
-        size = int(np.searchsorted(cumulated, self._sampling.top_p * cumulated[-1])) + 1
-        size = min(size, len(tokens))
+        size = min(int(np.searchsorted(cumulated, self._sampling.top_p * cumulated[-1])) + 1, len(tokens))
         point = self._random.random() * cumulated[size - 1]
         return int(tokens[order[min(int(np.searchsorted(cumulated[:size], point, side="right")), size - 1)]])
 

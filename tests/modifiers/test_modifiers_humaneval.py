@@ -1,0 +1,65 @@
+"""The benchmark `humaneval`: answers are run, and only ones whose checks ran to the end are right."""
+
+from __future__ import annotations
+
+import pytest
+
+from cogumi_core.interfaces import Services
+from cogumi_core.testing.samples import ODD_TEXTS
+from cogumi_core.types import Task
+from cogumi_modifiers.config import HumanEvalSettings
+from cogumi_modifiers.humaneval import HumanEvalBenchmark
+
+BODY = "    return any(abs(a - b) < threshold for i, a in enumerate(numbers) for b in numbers[:i])\n"
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> HumanEvalBenchmark:
+    return HumanEvalBenchmark(HumanEvalSettings(timeout=1.0), Services(None))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def first() -> Task:
+    everything = HumanEvalSettings(mine_tasks=0, train_tasks=0, validate_tasks=164)
+    tasks = HumanEvalBenchmark(everything, Services(None)).tasks("validate")  # type: ignore[arg-type]
+    return next(task for task in tasks if task.id == "HumanEval-0")
+
+
+def test_the_canonical_solutions_pass(benchmark: HumanEvalBenchmark) -> None:
+    tasks = [task for split in ("mine", "train", "validate") for task in benchmark.tasks(split)][::8]
+    assert [task.id for task in tasks if not benchmark.grade(task, task.reference or "").correct] == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        BODY,
+        f"```python\ndef has_close_elements(numbers, threshold):\n{BODY}```",
+        f"Sure, here it is:\n```py\ndef has_close_elements(numbers, threshold):\n{BODY}```\nIt compares all pairs.",
+    ],
+    ids=["body", "block", "block in prose"],
+)
+def test_a_right_answer_may_be_a_body_or_a_block(benchmark: HumanEvalBenchmark, first: Task, answer: str) -> None:
+    assert benchmark.grade(first, answer).correct
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("    return True\n", "failed its checks"),
+        ("    raise SystemExit(0)\n", "ended before its checks"),
+        ("    import os; os._exit(0)\n", "ended before its checks"),
+        ("    while True: pass\n", "over a limit"),
+        ("    import time; time.sleep(60)\n", "too slow"),
+        ("I do not know.", "failed its checks"),
+        ("``` \n\n```", "no code"),
+    ],
+)
+def test_a_wrong_answer_says_why(benchmark: HumanEvalBenchmark, first: Task, answer: str, reason: str) -> None:
+    grade = benchmark.grade(first, answer)
+    assert (grade.correct, grade.reason) == (False, reason)
+
+
+@pytest.mark.parametrize("answer", ODD_TEXTS)
+def test_no_answer_however_odd_upsets_the_grader(benchmark: HumanEvalBenchmark, first: Task, answer: str) -> None:
+    assert not benchmark.grade(first, answer).correct
