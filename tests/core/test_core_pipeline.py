@@ -21,6 +21,7 @@ from cogumi_core.errors import (
     UsageError,
 )
 from cogumi_core.events import Event, StageFinished
+from cogumi_core.forecast import forecast
 from cogumi_core.pipeline import plan, run
 from cogumi_core.recipe import parse_recipe
 from cogumi_core.rows import read_rows
@@ -346,3 +347,20 @@ def test_an_empty_answer_is_dropped_with_its_reason(bench: Bench) -> None:
     bench.run(RECIPE.replace("use: echo", "use: silent"), only="distill")
     reasons = [row["reason"] for _, row in read_rows(bench.folder / "out" / "dropped.jsonl")]
     assert reasons == ["empty answer", "empty answer"]
+
+
+@pytest.mark.parametrize(("teacher", "least", "most"), [(EchoTeacher, 0.0, 0.0), (PricedTeacher, 0.01, 100.0)])
+def test_a_plan_forecasts_the_most_that_teachers_can_cost(bench: Bench, teacher: Any, least: float, most: float) -> None:
+    bench.plugins.offer("teacher", "some", lambda settings, services: teacher())
+    registry = bench.plugins.registry(base_dir=bench.folder)
+    recipe = bench.recipe(RECIPE.replace("use: echo", "use: some"))
+    usd = forecast(plan(recipe, store=bench.folder / "store", registry=registry))["usd"]
+    assert usd is not None
+    assert least <= usd <= most
+
+
+def test_a_teacher_without_a_price_makes_the_forecast_unknown_and_not_free(bench: Bench) -> None:
+    bench.plugins.offer("teacher", "some", lambda settings, services: EchoTeacher(price=None))
+    registry = bench.plugins.registry(base_dir=bench.folder)
+    recipe = bench.recipe(RECIPE.replace("use: echo", "use: some"))
+    assert forecast(plan(recipe, store=bench.folder / "store", registry=registry))["usd"] is None

@@ -118,7 +118,7 @@ class BudgetExceeded(CogumiError):
     exit_code = 3
 
 
-class Interrupted(CogumiError):  # noqa: N818 - the word says what happened
+class Interrupted(CogumiError):
     """The person asked to stop; the same command goes on from here."""
 
     exit_code = 130
@@ -136,11 +136,11 @@ class TransientTeacherError(TeacherError):
         super().__init__(message)
 
 
-class TeacherRefusal(TeacherError):  # noqa: N818 - the word says what happened
+class TeacherRefusal(TeacherError):
     """This request will never be answered by this teacher; other requests may be."""
 
 
-class TeacherUnavailable(TeacherError):  # noqa: N818 - the word says what happened
+class TeacherUnavailable(TeacherError):
     """This teacher will answer nothing more: a bad key, a retired model, an empty account."""
 
 

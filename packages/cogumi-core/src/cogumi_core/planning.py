@@ -66,7 +66,7 @@ def _walk(session: Session, known: dict[str, Artifact | None]) -> Iterator[Plann
 
 
 def check_keys(session: Session) -> None:
-    """Before anything is spent: every key that a stage to be built names must be set. Raises MissingKey with all that are not."""
+    """Before anything is spent: every key that a stage to be built names must be set. Raises MissingKey, naming all."""
     environ = session.registry.services.environ
     missing = [
         f"{step.label} needs {variable}, which is not set"

@@ -86,7 +86,7 @@ def parse_yaml(text: str, name: str) -> Document:
     return Document(data, reader.lines, reader.problems)
 
 
-class _TooLarge(Exception):  # noqa: N818 - never leaves this module
+class _TooLarge(Exception):
     pass
 
 
