@@ -22,9 +22,9 @@ from typing import Any
 
 from cogumi_compress.config import GgufSettings
 from cogumi_compress.gguf_compressor import GgufCompressor
-from cogumi_compress.gguf_header import read_header
 from cogumi_compress.quant_types import FILE_TYPES
 from cogumi_compress.zstd_pack import pack, unpack
+from cogumi_core.gguf_header import read_header
 from cogumi_core.interfaces import RunContext, Services
 from cogumi_core.locate import locate
 from cogumi_core.types import ModelRef

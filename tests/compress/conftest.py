@@ -10,7 +10,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
 from cogumi_compress.gguf_export import export_gguf
-from cogumi_compress.gguf_header import read_header
+from cogumi_core.gguf_header import read_header
 from cogumi_core.locate import locate
 
 

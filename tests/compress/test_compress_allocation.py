@@ -11,10 +11,11 @@ from compress_support import quantize_directly, write_tiny
 from cogumi_compress.allocation import Mix, allocate, padded_bytes
 from cogumi_compress.gguf_compressor import allocation
 from cogumi_compress.gguf_export import export_gguf
-from cogumi_compress.gguf_header import read_header
-from cogumi_compress.quant_types import FILE_TYPES, FLOATS, TENSOR_TYPES
+from cogumi_compress.quant_types import FILE_TYPES
 from cogumi_compress.size import Entry
 from cogumi_core.errors import InputError
+from cogumi_core.gguf_header import read_header
+from cogumi_core.gguf_types import FLOATS, TENSOR_TYPES
 
 WIDE = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 17, "num_attention_heads": 8}
 MODELS: dict[str, dict[str, Any]] = {

@@ -15,8 +15,8 @@ from safetensors.numpy import load_file, save_file
 from cogumi_compress.config import GgufSettings
 from cogumi_compress.gguf_compressor import GgufCompressor
 from cogumi_compress.gguf_export import export_gguf
-from cogumi_compress.gguf_header import read_header
 from cogumi_core.errors import EngineError, InputError, Interrupted
+from cogumi_core.gguf_header import read_header
 from cogumi_core.types import CompressionReport, ModelRef
 
 WIDE = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 9, "num_key_value_heads": 1}
@@ -48,9 +48,9 @@ def test_smollm2_answers_ends_its_turn_and_keeps_its_template(
 ) -> None:
     compress(smollm_dir if source == "hf" else smollm_gguf, tmp_path, type="Q5_0")
     with open_llama(written(tmp_path), n_ctx=512) as model:
-        question = [{"role": "user", "content": "What is the capital of France?"}]
+        question = [{"role": "user", "content": "What is 2+2?"}]
         choice = model.create_chat_completion(question, temperature=0.0, max_tokens=64)["choices"][0]  # type: ignore[index,arg-type]
-        assert "Paris" in choice["message"]["content"]
+        assert "4" in choice["message"]["content"]
         assert choice["finish_reason"] == "stop"
         assert "<|im_start|>assistant" in model.metadata["tokenizer.chat_template"]
         assert model.token_eos() == 2

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from cogumi_compress.config import GgufSettings
 from cogumi_compress.gguf_compressor import GgufCompressor
-from cogumi_compress.gguf_header import read_header
 from cogumi_compress.safetensors_files import list_tensors
 from cogumi_core.errors import InputError
+from cogumi_core.gguf_header import read_header
 from cogumi_core.types import ModelRef
 
 

@@ -10,8 +10,8 @@ import pytest
 from compress_support import LLAMA3_ROPE, llama_logits, write_tiny
 
 from cogumi_compress.gguf_export import export_gguf
-from cogumi_compress.gguf_header import read_header
 from cogumi_compress.llama_tensors import interleave_halves
+from cogumi_core.gguf_header import read_header
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from cogumi_compress.gguf_export import export_gguf
-from cogumi_compress.gguf_header import read_header
 from cogumi_compress.tokenizer_files import CONTROL, USER_DEFINED, read_tokenizer
 from cogumi_core.errors import InputError
+from cogumi_core.gguf_header import read_header
 
 PRE_TOKENIZERS = ("smollm", "gpt-2", "llama-bpe", "dbrx", "qwen2")
 Pair = tuple[Tokenizer, llama_cpp.Llama]

@@ -19,7 +19,6 @@ from cogumi_core.cli.context import Cli
 from cogumi_core.cli.main import BUILT_IN, main
 from cogumi_core.cli.output import print_table
 from cogumi_core.plugins import PluginHost
-from cogumi_core.registry import Registry
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +48,7 @@ def try_it(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     def run(body: Callable[[], Any], *options: str) -> int:
         host = PluginHost()
         host.register(Commands(body), "test", "test-plugin")
-        monkeypatch.setattr(Registry, "installed", lambda environ=None: Registry(host))
+        monkeypatch.setattr(PluginHost, "discover", lambda environ=None: host)
         return main([*options, "try-it"])
 
     return run
@@ -102,7 +101,7 @@ def test_log_messages_go_to_standard_error(try_it: Callable[..., int], capfd: py
 def test_command_of_a_plugin_that_is_not_there_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, distribution: str
 ) -> None:
-    monkeypatch.setattr(Registry, "installed", lambda environ=None: Registry(PluginHost()))
+    monkeypatch.setattr(PluginHost, "discover", lambda environ=None: PluginHost())
     assert main([command]) == 2
     assert (
         f"there is no command '{command}'. It comes with {distribution}; try: pip install {distribution}"
@@ -113,7 +112,7 @@ def test_command_of_a_plugin_that_is_not_there_says_what_to_install(
 def test_command_of_a_plugin_that_failed_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     host = PluginHost()
     host.register(object(), "serve", "cogumi-serve", "0.1.0")
-    monkeypatch.setattr(Registry, "installed", lambda environ=None: Registry(host))
+    monkeypatch.setattr(PluginHost, "discover", lambda environ=None: host)
     assert main(["ask"]) == 2
     assert "It comes with cogumi-serve, whose plugin is failed: it implements no hook" in capsys.readouterr().err
 

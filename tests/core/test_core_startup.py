@@ -33,6 +33,11 @@ def test_importing_core_loads_none_of_its_libraries() -> None:
     assert not {"pydantic", "click", "yaml", "rich", "pluggy"} & modules_after("import cogumi_core")
 
 
+def test_help_needs_no_pydantic() -> None:
+    program = "from cogumi_core.cli.main import main; main(['--help'])"
+    assert not {"pydantic", "yaml", "rich"} & modules_after(program)
+
+
 def test_pytest_fixtures_bring_nothing_with_them() -> None:
     assert not {"pydantic", "click", "yaml", "rich", "pluggy"} & (
         modules_after("import cogumi_core.testing.fixtures") - modules_after("import pytest")

@@ -13,7 +13,8 @@ import pytest
 from serve_support import MODEL, write_adapter
 
 from cogumi_core.errors import EngineError, InputError
-from cogumi_serve.gguf_header import _BLOCKS, read_header
+from cogumi_core.gguf_header import read_header
+from cogumi_core.gguf_types import BY_NUMBER
 from cogumi_serve.llama_cpp import LlamaCppEngine
 
 
@@ -112,15 +113,16 @@ def test_a_name_is_taken_once(engine: LlamaCppEngine, base_path: Path, adapter_p
 
 def test_the_sizes_of_all_quantisations_agree_with_the_gguf_package() -> None:
     known = {int(kind): size for kind, size in gguf.GGML_QUANT_SIZES.items()}
-    assert {kind: size for kind, size in _BLOCKS.items() if kind in known} == {k: s for k, s in known.items() if k in _BLOCKS}
+    ours = {number: (kind.block, kind.block_bytes) for number, kind in BY_NUMBER.items()}
+    assert {kind: size for kind, size in ours.items() if kind in known} == {k: s for k, s in known.items() if k in ours}
 
 
 def test_a_header_is_read_without_its_arrays(base_path: Path) -> None:
     header = read_header(base_path)
     assert header.text("general.architecture") == "llama"
-    assert header.metadata["tokenizer.ggml.tokens"] == 49152
-    assert header.tensors["token_embd.weight"] == (576, 49152)
-    assert header.data_end == base_path.stat().st_size
+    assert header.metadata["tokenizer.ggml.tokens"].count == 49152
+    assert {tensor.name: tensor.shape for tensor in header.tensors}["token_embd.weight"] == (49152, 576)
+    assert header.tensors[-1].offset + header.tensors[-1].nbytes <= base_path.stat().st_size
 
 
 @pytest.mark.model

@@ -30,7 +30,7 @@ class OnlyThese:
 
 def shares(sampling: Sampling, grammar: OnlyThese | None, draws: int = 4000) -> dict[int, float]:
     sampler = Sampler(sampling, grammar)  # type: ignore[arg-type]
-    counts = Counter(sampler.choose(LOGPROBS) for _ in range(draws))
+    counts = Counter(sampler.choose(LOGPROBS)[0] for _ in range(draws))
     return {token: counts[token] / draws for token in sorted(counts)}
 
 
@@ -57,3 +57,16 @@ def test_no_temperature_and_next_to_none_are_greedy(temperature: float) -> None:
 def test_a_grammar_without_a_way_on_is_an_error() -> None:
     with pytest.raises(EngineError, match="no token of this model's vocabulary"):
         Sampler(Sampling(), OnlyThese()).choose(LOGPROBS)  # type: ignore[arg-type]
+
+
+def test_a_token_that_the_grammar_forces_is_no_surprise() -> None:
+    class OnlyThree:
+        def allowed(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+            return tokens == 3
+
+        def accept(self, token: int) -> None:
+            assert token == 3
+
+    token, logprob = Sampler(Sampling(), OnlyThree()).choose(LOGPROBS)  # type: ignore[arg-type]
+    assert (token, logprob) == (3, 0.0)
+    assert LOGPROBS[3] < 0

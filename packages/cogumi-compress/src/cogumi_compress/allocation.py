@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Final, Protocol
 
-from cogumi_compress.quant_types import FALLBACKS, TENSOR_TYPES, FileType, TensorType
+from cogumi_compress.quant_types import FALLBACKS, FileType
 from cogumi_core.errors import InputError
+from cogumi_core.gguf_types import TENSOR_TYPES, TensorType
 
 _LAYER: Final = re.compile(r"blk\.(\d+)\.")
 _EMBEDDING, _OUTPUT = "token_embd.weight", "output.weight"

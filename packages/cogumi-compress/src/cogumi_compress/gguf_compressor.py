@@ -16,10 +16,11 @@ from typing import Any, Final
 
 from cogumi_compress.allocation import Assignment, Mix, allocate, fallback_summary
 from cogumi_compress.config import GgufSettings
-from cogumi_compress.gguf_header import GgufHeader, read_header
-from cogumi_compress.quant_types import FILE_TYPES, FLOATS, TENSOR_TYPES
+from cogumi_compress.quant_types import FILE_TYPES
 from cogumi_compress.quantize import quantize_gguf
 from cogumi_core.errors import InputError
+from cogumi_core.gguf_header import GgufHeader, read_header
+from cogumi_core.gguf_types import FLOATS, TENSOR_TYPES
 from cogumi_core.interfaces import RunContext
 from cogumi_core.types import JSON, CompressionReport, ModelRef
 

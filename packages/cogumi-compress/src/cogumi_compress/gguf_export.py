@@ -19,10 +19,11 @@ from gguf.quants import quantize
 
 from cogumi_compress.llama_config import LlamaConfig, read_config
 from cogumi_compress.llama_tensors import ROPE_FREQS, LlamaTensor, interleave_halves, llama_tensors
-from cogumi_compress.quant_types import FILE_TYPES, TENSOR_TYPES
+from cogumi_compress.quant_types import FILE_TYPES
 from cogumi_compress.safetensors_files import StoredTensor, list_tensors, read_json
 from cogumi_compress.tokenizer_files import Tokenizer, read_tokenizer
 from cogumi_core.errors import InputError
+from cogumi_core.gguf_types import TENSOR_TYPES
 
 _EXPONENTS: Final = {"F16": 0x7C00, "BF16": 0x7F80}
 _IGNORED: Final = re.compile(r"rotary_emb\.inv_freq$")

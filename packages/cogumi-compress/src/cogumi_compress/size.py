@@ -15,11 +15,11 @@ from typing import Final
 
 from cogumi_compress.allocation import Mix, allocate, padded_bytes
 from cogumi_compress.gguf_compressor import check_llama, gguf_file
-from cogumi_compress.gguf_header import GgufHeader, read_header
 from cogumi_compress.llama_config import LlamaConfig, read_config
 from cogumi_compress.llama_tensors import ROPE_FREQS, llama_tensors
 from cogumi_compress.quant_types import FILE_TYPES
 from cogumi_core.errors import InputError
+from cogumi_core.gguf_header import GgufHeader, read_header
 
 GROUPS: Final = ("embeddings", "attention", "feed-forward", "norms", "other")
 

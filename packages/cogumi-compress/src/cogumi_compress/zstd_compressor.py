@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from cogumi_compress.config import ZstdSettings
 from cogumi_compress.gguf_compressor import gguf_file, publish
-from cogumi_compress.gguf_header import read_header
 from cogumi_compress.zstd_pack import PackReport, pack, unpack
+from cogumi_core.gguf_header import read_header
 from cogumi_core.interfaces import RunContext
 from cogumi_core.types import JSON, CompressionReport, ModelRef
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cogumi_core.errors import EngineError, InputError
-from cogumi_serve.gguf_header import read_header
+from cogumi_core.gguf_header import read_header
 from cogumi_serve.llama_native import Model
 
 DIGEST_KEY: Final = "cogumi.base.digest"

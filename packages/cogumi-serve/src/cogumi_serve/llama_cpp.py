@@ -21,13 +21,13 @@ from typing import Final
 import numpy as np
 
 from cogumi_core.errors import EngineError, InputError
+from cogumi_core.gguf_header import GgufHeader, read_header
 from cogumi_core.interfaces import Services
 from cogumi_core.types import GenerateRequest, Message, Token
 from cogumi_serve.adapters import AdapterShelf
 from cogumi_serve.chat_template import ChatTemplate
 from cogumi_serve.config import LlamaCppSettings
 from cogumi_serve.errors import PromptTooLong
-from cogumi_serve.gguf_header import GgufHeader, read_header
 from cogumi_serve.json_grammar import grammar_of
 from cogumi_serve.llama_native import BLOCK, Context, Floats, Grammar, Model
 from cogumi_serve.sampling import Sampler, check_sampling, log_softmax
@@ -179,11 +179,11 @@ class LlamaCppSession:
 
     def _next(self, context: Context, sampler: Sampler, text: TextStream, *, last: bool) -> Token:
         logprobs = log_softmax(context.logits())
-        chosen = sampler.choose(logprobs)
+        chosen, logprob = sampler.choose(logprobs)
         ended = self._model.is_end(chosen)
         shown = text.push(b"" if ended else self._model.piece(chosen), final=ended or last)
         reason = "stop" if ended or text.stopped else "length" if last else None
-        return Token(chosen, shown, float(logprobs[chosen]), reason)
+        return Token(chosen, shown, logprob, reason)
 
     def score(self, tokens: Sequence[int], adapter: str | None = None) -> Floats:
         self._require_weights()

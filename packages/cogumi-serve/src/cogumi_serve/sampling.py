@@ -22,6 +22,9 @@ FIRST_LOOK: Final = (1, 64, 2048)
 """How many of the likeliest tokens a greedy choice tries under a grammar before it tries them all: the first is nearly always
 allowed, and matching the whole vocabulary costs as much as computing a token."""
 
+CONSIDERED: Final = 256
+"""How many of the likeliest tokens share out the probability under a grammar."""
+
 
 def log_softmax(logits: Floats) -> Floats:
     """Natural log of the probabilities along the last axis; a new array."""
@@ -51,12 +54,15 @@ class Sampler:
         self._grammar = grammar
         self._random = np.random.Generator(np.random.PCG64(sampling.seed))
 
-    def choose(self, logprobs: Floats) -> int:
-        """Id of the next token, given the log-probabilities [vocabulary]. Raises EngineError when no token fits the grammar."""
+    def choose(self, logprobs: Floats) -> tuple[int, float]:
+        """(id of the next token, its log-probability), given the log-probabilities [vocabulary]. Under a grammar the
+        probability is that among the allowed tokens. Raises EngineError when no token fits the grammar."""
         token = self._greedy(logprobs) if self._sampling.temperature == 0 else self._draw(logprobs)
-        if self._grammar is not None:
-            self._grammar.accept(token)
-        return token
+        if self._grammar is None:
+            return token, float(logprobs[token])
+        logprob = _among_allowed(token, logprobs, self._grammar)
+        self._grammar.accept(token)
+        return token, logprob
 
     def _greedy(self, logprobs: Floats) -> int:
         if self._grammar is None:
@@ -99,6 +105,16 @@ class Sampler:
             message = "no token of this model's vocabulary continues the text as the schema demands"
             raise EngineError(message)
         return allowed
+
+
+def _among_allowed(token: int, logprobs: Floats, grammar: Grammar) -> float:
+    """A token that the grammar forces says nothing of what the model knows: it must not count as a surprise.
+
+    Of the vocabulary, the likeliest tokens are looked at; what lies beyond them has next to no probability."""
+    likely = np.argpartition(logprobs, -min(CONSIDERED, len(logprobs)))[-CONSIDERED:].astype(np.int32)
+    allowed = logprobs[likely[grammar.allowed(likely)]].astype(np.float64)
+    own = float(logprobs[token])
+    return min(0.0, own - float(np.logaddexp.reduce(np.append(allowed, own if token not in likely else -np.inf))))
 
 
 def _first_best(tokens: npt.NDArray[np.int32], logprobs: Floats) -> int:

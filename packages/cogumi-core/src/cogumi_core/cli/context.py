@@ -7,19 +7,28 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cogumi_core.plugins import PluginHost
     from cogumi_core.registry import Registry
 
 
 class Cli:
-    """One invocation of `cogumi`. The registry is made on first use: plugins are not looked for by commands that need none."""
+    """One invocation of `cogumi`. Plugins are looked for on first use, and the registry, which needs pydantic, comes only after
+    them: `cogumi --help` lists plugin commands without it."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
         self.debug = False
 
     @cached_property
+    def host(self) -> PluginHost:
+        """The installed plugins."""
+        from cogumi_core.plugins import PluginHost
+
+        return PluginHost.discover(self.environ)
+
+    @cached_property
     def registry(self) -> Registry:
         """The components of everything installed."""
         from cogumi_core.registry import Registry
 
-        return Registry.installed(self.environ)
+        return Registry(self.host, environ=self.environ)

@@ -82,7 +82,7 @@ class _Commands(click.Group):
     def _ask_plugins(self, ctx: click.Context) -> None:
         if not self._asked_plugins:
             self._asked_plugins = True
-            ctx.obj.registry.host.add_commands(self, reserved=BUILT_IN)
+            ctx.obj.host.add_commands(self, reserved=BUILT_IN)
 
 
 def _unknown_command(cli: Cli, name: str, known: Sequence[str]) -> str:
@@ -90,7 +90,7 @@ def _unknown_command(cli: Cli, name: str, known: Sequence[str]) -> str:
     distribution = _ELSEWHERE.get(name)
     if distribution is None:
         return message + did_you_mean(name, [*known, *_ELSEWHERE])
-    state = next((state for state in cli.registry.host.plugins if state.distribution == distribution), None)
+    state = next((state for state in cli.host.plugins if state.distribution == distribution), None)
     if state is None:
         return f"{message} It comes with {distribution}; try: pip install {distribution}"
     return f"{message} It comes with {distribution}, whose plugin is {state.state}: {state.error}"

@@ -25,7 +25,7 @@ def command(cli: Cli, as_json: bool) -> None:
     """
     from cogumi_core.cli.main import BUILT_IN
 
-    host = cli.registry.host
+    host = cli.host
     host.add_commands(click.Group(), reserved=BUILT_IN)  # to see what is wrong with commands as well
     components, plugins = cli.registry.states(), host.plugins
     if as_json:

@@ -15,8 +15,8 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final
 
-from cogumi_compress.quant_types import BY_NUMBER, TensorType
 from cogumi_core.errors import InputError
+from cogumi_core.gguf_types import BY_NUMBER, TensorType
 
 MAGIC: Final = b"GGUF"
 VERSIONS: Final = (2, 3)
@@ -69,7 +69,12 @@ class GgufHeader:
 
     @property
     def architecture(self) -> str:
-        return str(self.metadata.get("general.architecture", ""))
+        return self.text("general.architecture")
+
+    def text(self, key: str) -> str:
+        """The text under `key`, empty when it is missing or not text."""
+        value = self.metadata.get(key)
+        return value if isinstance(value, str) else ""
 
     @property
     def tensor_bytes(self) -> int:
