@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cogumi_core.calls import RetryPolicy
 from cogumi_core.errors import (
     BudgetExceeded,
     InputError,
@@ -316,11 +317,15 @@ def test_a_damaged_artifact_is_noticed_named_and_rebuilt(bench: Bench, caplog: p
     assert "weights" in caplog.text
 
 
-def test_a_teacher_that_is_busy_too_long_stops_the_stage_and_drops_no_row(bench: Bench) -> None:
+def test_a_teacher_that_is_busy_too_long_stops_the_stage_and_drops_no_row(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Busy(EchoTeacher):
         async def complete(self, request: Any) -> Any:
             raise TransientTeacherError("over capacity", retry_after=0.0)
 
+    # The waits between attempts are the retry policy's and tested there.
+    monkeypatch.setattr(RetryPolicy, "wait", lambda *_: 0.0)
     bench.plugins.offer("teacher", "busy", lambda settings, services: Busy())
     with pytest.raises(StageError, match="over capacity"):
         bench.run(RECIPE.replace("use: echo", "use: busy"))

@@ -60,13 +60,6 @@ def test_a_grammar_without_a_way_on_is_an_error() -> None:
 
 
 def test_a_token_that_the_grammar_forces_is_no_surprise() -> None:
-    class OnlyThree:
-        def allowed(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-            return tokens == 3
-
-        def accept(self, token: int) -> None:
-            assert token == 3
-
-    token, logprob = Sampler(Sampling(), OnlyThree()).choose(LOGPROBS)  # type: ignore[arg-type]
+    token, logprob = Sampler(Sampling(), OnlyThese(3)).choose(LOGPROBS)  # type: ignore[arg-type]
     assert (token, logprob) == (3, 0.0)
     assert LOGPROBS[3] < 0

@@ -150,7 +150,7 @@ class Grade:
 class Token:
     """One generated token. `text` may be empty while a multi-byte character is incomplete. `logprob` is the natural log of
     the model's own probability of it, before temperature and top-p; under a grammar, its probability among the tokens that the
-    grammar allows, because a token that is forced says nothing of what the model knows. `finish_reason` is set on the last one."""
+    grammar allows, because a token that is forced says nothing of what the model knows. The last one has a `finish_reason`."""
 
     id: int
     text: str

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from cogumi_core.bfcl import ANSWERS, QUESTIONS
 from cogumi_core.humaneval import PROBLEMS
-from cogumi_core.settings import ByteSize, Settings, input_file
+from cogumi_core.settings import ByteSize, Settings, execution_only, input_file
 
 
 class SplitSettings(Settings):
@@ -42,9 +42,10 @@ class DomainSettings(Settings):
     """Settings of every modifier built on `DomainModifier`; one with settings of its own extends this class."""
 
     engine: str = Field("llama-cpp", description="the engine that will serve, and so the one that is measured")
-    lora_r: int = Field(32, ge=1, le=256, description="rank of the adapter on every linear layer")
-    lora_alpha: int = Field(64, ge=1, le=1024, description="scale of the adapter, divided by its rank")
-    learning_rate: float = Field(1.0e-3, gt=0, le=1, description="highest learning rate")
+    engine_threads: int = execution_only(0, ge=0, le=512, description="the engine's CPU threads; 0 leaves them to the engine")
+    lora_r: int = Field(16, ge=1, le=256, description="rank of the adapter on every linear layer")
+    lora_alpha: int = Field(32, ge=1, le=1024, description="scale of the adapter, divided by its rank")
+    learning_rate: float = Field(1.5e-3, gt=0, le=1, description="highest learning rate")
     epochs: float = Field(1.0, gt=0, le=100, description="passes over the training rows")
     batch_size: int = Field(4, ge=1, le=256, description="rows an optimiser step sees")
     replay: float = Field(0.5, ge=0, le=1, description="share of the mined tasks the base got right that is trained on as well")

@@ -119,7 +119,8 @@ class DomainModifier:
         settings = self._settings
         # Two examples are two more prompts and answers.
         prompts = 1 + EXAMPLES if "examples" in settings.baselines else 1
-        engine: Engine = self._services.registry.create("engine", settings.engine)
+        threads = {"threads": settings.engine_threads} if settings.engine_threads else {}
+        engine: Engine = self._services.registry.create("engine", settings.engine, **threads)
         context = prompts * (settings.max_prompt_tokens + settings.max_tokens)
         return engine.open(base.path, adapters=adapters, context_tokens=context)
 

@@ -145,7 +145,8 @@ class Window:
     def _read(self, slot: _Slot, progress: Progress, done: int, total: float | None) -> Answer:
         if slot.answer.cancelled() or slot.answer.exception() is not None:
             self._let_end(progress, done, total)
-            raise self.answerer.stopped or PluginError("the teacher cancelled its own call") from slot.answer.exception()
+            cause = None if slot.answer.cancelled() else slot.answer.exception()
+            raise self.answerer.stopped or PluginError("the teacher cancelled its own call") from cause
         answer = slot.answer.result()
         self.counts.refused += isinstance(answer, TeacherRefusal)
         self.counts.failed += isinstance(answer, TransientTeacherError)
