@@ -21,8 +21,8 @@ quickstart: install ## Build, verify and ask the example system (about ten minut
 	@echo "== building the system of examples/quickstart.yaml; a second run takes everything from $(STORE)"
 	$(BIN)/cogumi run examples/quickstart.yaml --store $(STORE) --out $(OUT)
 	$(BIN)/cogumi verify $(OUT)/system
-	@echo "== one answer, with its receipt"
-	$(BIN)/cogumi ask $(OUT)/system "Name three primary colors."
+	@echo "== one answer, with its receipt: a question that brings a tool along, which the base is unsure of"
+	$(BIN)/cogumi ask $(OUT)/system "What is the weather in Paris, in celsius?" --tools examples/tools.json
 	@echo
 	@echo "== the system:  $(OUT)/system"
 	@echo "== its report:  $(OUT)/system/report.html (open it in a browser; no network is needed)"
