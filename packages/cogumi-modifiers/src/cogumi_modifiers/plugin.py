@@ -36,6 +36,7 @@ def cogumi_register_modifiers() -> Iterable[Component]:
         factory="cogumi_modifiers.automation:automation",
         requires=(("train", "torch"), ("train", "peft"), ("train", "trl"), ("train", "gguf")),
         accepts=frozenset({"gguf"}),
+        estimate="cogumi_modifiers.estimate:adapter_estimate",
     )
 
 
