@@ -63,7 +63,7 @@ def test_ids_of_smollm2_are_the_same_on_a_varied_corpus(smollm: Pair) -> None:
 
 @pytest.mark.model
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(st.characters(min_codepoint=32)) | st.text("0123456789 \n\t.'sSabT<|>_", max_size=40))
+@given(text=st.text(st.characters(min_codepoint=32, exclude_categories=("Cs",))) | st.text("0123456789 \n\t.'sSabT<|>_", max_size=40))
 def test_ids_of_smollm2_are_the_same_on_any_text(smollm: Pair, text: str) -> None:
     same_ids(smollm, text)
 
