@@ -38,6 +38,9 @@ def smollm(smollm_dir: Path, smollm_bf16: Path) -> Iterator[Pair]:
         yield Tokenizer.from_file(str(smollm_dir / "tokenizer.json")), model
 
 
+SCALARS = st.characters(min_codepoint=32, exclude_categories=("Cs",))  # half a surrogate pair is no text
+
+
 def same_ids(both: Pair, text: str) -> None:
     reference, model = both
     found = model.tokenize(text.encode(), add_bos=False, special=True)
@@ -63,7 +66,7 @@ def test_ids_of_smollm2_are_the_same_on_a_varied_corpus(smollm: Pair) -> None:
 
 @pytest.mark.model
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(st.characters(min_codepoint=32, exclude_categories=("Cs",))) | st.text("0123456789 \n\t.'sSabT<|>_", max_size=40))
+@given(text=st.text(SCALARS) | st.text("0123456789 \n\t.'sSabT<|>_", max_size=40))
 def test_ids_of_smollm2_are_the_same_on_any_text(smollm: Pair, text: str) -> None:
     same_ids(smollm, text)
 
