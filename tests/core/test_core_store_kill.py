@@ -6,10 +6,11 @@ import json
 import signal
 import subprocess
 import sys
-import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from processes import python, running, wait_until
 
 from cogumi_core.artifacts import verify
 from cogumi_core.errors import StoreError
@@ -25,13 +26,17 @@ from cogumi_core.store import Store
 INPUTS = {"kind": "filter", "component": "length", "seed": 1}
 KEY = fingerprint(INPUTS)
 
-def build(store, log, pause=0.0):
-    with store.building(KEY) as building:
+def build(store, log, go=None):
+    def waiting(seconds):
+        Path(str(log) + ".waiting").touch()
+
+    with store.building(KEY, waiting=waiting) as building:
         if building.hit is None:
+            (building.scratch / "checkpoint").write_text("half")
             with open(log, "a") as lines:
                 lines.write("resumed\\n" if building.resumed else "new\\n")
-            (building.scratch / "checkpoint").write_text("half")
-            time.sleep(pause)
+            while go is not None and not go.exists():
+                time.sleep(0.01)
             for name in ("one", "two/three"):
                 (building.output / name).parent.mkdir(exist_ok=True)
                 (building.output / name).write_text(name)
@@ -83,23 +88,33 @@ print(json.dumps([moment, sorted(seen)]))
 """
 )
 
-WAIT_AND_BUILD = BUILD + "\nprint('ready', flush=True)\nbuild(Store(Path(sys.argv[1])), sys.argv[2], float(sys.argv[3]))\n"
+WAIT_AND_BUILD = BUILD + "\nbuild(Store(Path(sys.argv[1])), sys.argv[2], Path(sys.argv[3]))\n"
 
 
-def start(root: Path, log: Path, pause: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WAIT_AND_BUILD, str(root), str(log), str(pause)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+class Builders:
+    """Processes that build one artifact; each holds in the middle until `go` is there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.log, self.go = folder / "store", folder / "log", folder / "go"
+
+    def start(self) -> AbstractContextManager[subprocess.Popen[str]]:
+        return running(sys.executable, "-c", WAIT_AND_BUILD, self.root, self.log, self.go, stdout=subprocess.PIPE)
+
+    def begun(self) -> int:
+        """How often a build was begun."""
+        return len(self.log.read_text().split()) if self.log.exists() else 0
+
+    def somebody_waits(self) -> bool:
+        return Path(f"{self.log}.waiting").exists()
 
 
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 20
-    while not path.exists() or not path.read_text():
-        assert time.monotonic() < deadline, f"{path} did not appear"
-        time.sleep(0.01)
+@pytest.fixture
+def builders(tmp_path: Path) -> Builders:
+    return Builders(tmp_path)
 
 
 def test_a_kill_at_any_moment_leaves_the_whole_artifact_or_none(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", KILL_EVERYWHERE, str(tmp_path)], capture_output=True, text=True, check=False)
+    done = python(KILL_EVERYWHERE, tmp_path)
     assert done.returncode == 0, done.stderr
     moments, seen = json.loads(done.stdout)
     assert moments > 20
@@ -108,49 +123,43 @@ def test_a_kill_at_any_moment_leaves_the_whole_artifact_or_none(tmp_path: Path) 
     assert {(False, 0, 1), (False, 1, 2), (False, 1, 1), (True, 1, 1)} == {tuple(item) for item in seen}
 
 
-def test_processes_that_need_the_same_artifact_build_it_once(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    children = [start(tmp_path / "store", log, 0.5) for _ in range(3)]
-    assert [child.wait(timeout=30) for child in children] == [0, 0, 0]
-    for child in children:
-        child.communicate()
-    assert log.read_text() == "new\n"
+def test_processes_that_need_the_same_artifact_build_it_once(builders: Builders) -> None:
+    with builders.start() as one, builders.start() as other, builders.start() as third:
+        wait_until(builders.somebody_waits)
+        builders.go.touch()
+        assert [child.wait() for child in (one, other, third)] == [0, 0, 0]
+    assert builders.log.read_text() == "new\n"
 
 
-def test_the_lock_of_a_killed_process_is_free_and_its_scratch_is_used(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    victim = start(tmp_path / "store", log, 60)
-    wait_for(log)
-    heir = start(tmp_path / "store", log, 0)
-    time.sleep(0.3)
-    victim.send_signal(signal.SIGKILL)
-    assert heir.wait(timeout=30) == 0
-    for child in (victim, heir):
-        child.communicate()
-    assert log.read_text() == "new\nresumed\n"
+def test_the_lock_of_a_killed_process_is_free_and_its_scratch_is_used(builders: Builders) -> None:
+    with builders.start() as victim:
+        wait_until(lambda: builders.begun() == 1, victim)
+        with builders.start() as heir:
+            wait_until(builders.somebody_waits, heir)
+            victim.send_signal(signal.SIGKILL)
+            builders.go.touch()
+            assert heir.wait() == 0
+    assert builders.log.read_text() == "new\nresumed\n"
 
 
-def test_a_store_killed_many_times_still_ends_in_a_whole_artifact(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    for pause in (0.0, 0.01, 0.02, 0.05):
-        child = start(tmp_path / "store", log, 30)
-        assert child.stdout is not None
-        child.stdout.readline()
-        time.sleep(pause)
-        child.kill()
-        child.communicate()
-    final = start(tmp_path / "store", log, 0)
-    final.communicate(timeout=30)
-    (item,) = Store(tmp_path / "store").ls()
+def test_a_store_killed_many_times_still_ends_in_a_whole_artifact(builders: Builders) -> None:
+    for kill in range(1, 5):
+        with builders.start() as child:
+            wait_until(lambda kill=kill: builders.begun() == kill, child)  # type: ignore[misc]
+            child.kill()
+    builders.go.touch()
+    with builders.start() as final:
+        assert final.wait() == 0
+    (item,) = Store(builders.root).ls()
     assert verify(item.artifact.path) == []
 
 
-def test_a_build_and_a_collection_at_once_lose_nothing(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    child = start(tmp_path / "store", log, 0.3)
-    wait_for(log)
-    store = Store(tmp_path / "store")
-    with pytest.raises(StoreError, match="a run is using the store"):
-        store.gc()
-    child.communicate(timeout=30)
+def test_a_build_and_a_collection_at_once_lose_nothing(builders: Builders) -> None:
+    with builders.start() as child:
+        wait_until(lambda: builders.begun() == 1, child)
+        store = Store(builders.root)
+        with pytest.raises(StoreError, match="a run is using the store"):
+            store.gc()
+        builders.go.touch()
+        child.wait()
     assert len(store.ls()) == 1

@@ -55,10 +55,15 @@ def train(base: Path, folder: Path, data: Any = None, progress: Any = None, **se
 
 
 def main() -> None:
-    """Arguments: BASE FOLDER THREADS SETTINGS. One training, slowed down so that it can be killed."""
+    """Arguments: BASE FOLDER THREADS SETTINGS. One training that holds at step 6 for ever, so that it can be killed there."""
     base, folder, threads, settings = sys.argv[1:]
     torch.set_num_threads(int(threads))
-    train(Path(base), Path(folder), progress=lambda *_, **__: time.sleep(0.2), **json.loads(settings))
+    train(Path(base), Path(folder), progress=hold_at_step_6, **json.loads(settings))
+
+
+def hold_at_step_6(done: float, *_: Any, **__: Any) -> None:
+    while done >= 6:
+        time.sleep(60)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import pytest
 
 from cogumi_modifiers.sandbox import Limits, SandboxResult, run_python
 
-QUICK = {"wall_seconds": 2.0, "cpu_seconds": 1}
+PATIENT = {"wall_seconds": 300.0, "cpu_seconds": 60}
+"""Limits that no program here comes near, on however busy a machine; where a limit is the claim, the test sets its own."""
 FORK_BOMB = """
 import os
 while True:
@@ -33,7 +34,7 @@ print("done")
 
 
 def _run(program: str, **limits: object) -> SandboxResult:
-    return run_python(program, Limits(**{**QUICK, **limits}))  # type: ignore[arg-type]
+    return run_python(program, Limits(**{**PATIENT, **limits}))  # type: ignore[arg-type]
 
 
 def _processes_with(mark: str) -> list[str]:
@@ -63,15 +64,11 @@ def test_every_end_has_its_status(program: str, status: str) -> None:
 
 
 def test_an_endless_loop_ends_at_the_cpu_limit() -> None:
-    result = _run("while True: pass", wall_seconds=20.0)
-    assert result.status == "killed"
-    assert result.seconds < 10
+    assert _run("while True: pass", cpu_seconds=1).status == "killed"
 
 
 def test_sleeping_ends_at_the_wall_clock_limit() -> None:
-    result = _run("import time; time.sleep(60)", wall_seconds=0.5)
-    assert result.status == "timeout"
-    assert result.seconds < 5
+    assert _run("import time; time.sleep(3600)", wall_seconds=0.5).status == "timeout"
 
 
 def test_starting_processes_is_refused() -> None:

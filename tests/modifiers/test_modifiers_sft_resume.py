@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import modifiers_training_support as support
 import pytest
 import torch
+from processes import running, wait_until
 
 from cogumi_core.errors import Interrupted
 from cogumi_modifiers.answer_trainer import DivergenceError
@@ -46,10 +45,10 @@ def test_a_killed_training_ends_in_the_same_bytes(base: Path, tmp_path: Path) ->
     undisturbed = support.train(base, tmp_path / "undisturbed")
     command = [sys.executable, support.__file__, str(base), str(tmp_path / "killed"), str(torch.get_num_threads()), "{}"]
     # The same number of threads, or sums are formed in another order.
-    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())})
-    wait_for(tmp_path / "killed" / "scratch" / "checkpoints" / "checkpoint-4" / MARK, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    mark = tmp_path / "killed" / "scratch" / "checkpoints" / "checkpoint-4" / MARK
+    with running(*command, env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}) as process:
+        wait_until(mark.exists, process)
+        process.send_signal(signal.SIGKILL)
     assert not (tmp_path / "killed" / "output").exists()
     resumed = support.train(base, tmp_path / "killed")
     assert (
@@ -58,14 +57,6 @@ def test_a_killed_training_ends_in_the_same_bytes(base: Path, tmp_path: Path) ->
     )
     assert resumed.losses == undisturbed.losses
     assert resumed.metrics["tokens"] == undisturbed.metrics["tokens"]
-
-
-def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
-    while not path.exists():
-        assert process.poll() is None, "the training ended before it could be killed"
-        assert time.monotonic() < deadline, f"{path} did not appear"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("settings", [{}, {"gradient_accumulation_steps": 2, "micro_batch_size": 2}, {"schedule": "cosine"}])

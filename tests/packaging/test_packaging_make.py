@@ -20,7 +20,7 @@ def make(folder: Path, *arguments: str, programs: dict[str, str]) -> subprocess.
     for name, target in {"bash": shutil.which("bash") or "/bin/bash", **programs}.items():
         (path / name).symlink_to(target)
     command = [shutil.which("make") or "make", f"VENV={folder}/venv", *arguments, f"{folder}/venv/bin/python"]
-    return subprocess.run(command, cwd=REPOSITORY, env={"PATH": str(path)}, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=REPOSITORY, env={"PATH": str(path)}, capture_output=True, text=True)
 
 
 def test_without_a_compiler_it_says_which_to_install(tmp_path: Path) -> None:

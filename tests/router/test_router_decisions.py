@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -137,16 +136,6 @@ def test_only_what_the_person_wrote_is_looked_at(decider: ConfidenceDecider) -> 
     messages = (Message("system", "def f(x):\n    return x\n" * 50), Message("user", "Book a flight to Oslo for 2 adults"))
     decision = decider.decide(RouteRequest(messages, "?", UNSURE, (CODE,)))
     assert "no adapter is for 'automation'" in decision.reason
-
-
-def test_a_decision_takes_less_than_2_ms_on_a_long_query(decider: ConfidenceDecider) -> None:
-    request = RouteRequest((Message("user", humaneval_prompts()[0] * 20),), "?", UNSURE * 400, (CODE, AUTOMATION))
-    times = []
-    for _ in range(50):
-        start = time.perf_counter()
-        decider.decide(request)
-        times.append(time.perf_counter() - start)
-    assert sorted(times)[len(times) // 2] < 0.002
 
 
 def test_threads_get_the_same_decisions(decider: ConfidenceDecider) -> None:

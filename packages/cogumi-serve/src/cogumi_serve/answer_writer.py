@@ -44,13 +44,18 @@ class AnswerWriter:
     async def chunks(self, watcher: asyncio.Task[None]) -> AsyncIterator[bytes]:
         """Server-sent events; stops the job and the `watcher` when the stream ends, however it ends. An error after the first
         byte can only be told inside the stream."""
+        ended = False
         try:
             async for chunk in self._chunks():
                 yield event(chunk)
+            ended = True
             yield event("[DONE]")
         except CogumiError as exc:
+            ended = True
             yield event(from_error(exc).body())
         finally:
+            if not ended and self._job.abandon():
+                self._metrics.count("cogumi_cancelled_total")
             self._job.cancel()
             watcher.cancel()
 

@@ -178,5 +178,5 @@ async def _cancel_when_gone(request: Request, job: Job, metrics: Metrics) -> Non
     with suppress(asyncio.CancelledError):
         while (await request.receive())["type"] != "http.disconnect":
             pass
-        metrics.count("cogumi_cancelled_total")
-        job.cancel()
+        if job.abandon():
+            metrics.count("cogumi_cancelled_total")

@@ -19,12 +19,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-# The C declarations only: the library's own `Llama` is never made.
-from llama_cpp import _utils
-from llama_cpp import llama_cpp as lib
-
 from cogumi_core.errors import EngineError, InputError
 from cogumi_serve.errors import SchemaRefused
+from cogumi_serve.openmp import short_spins
+
+with short_spins():
+    # The C declarations only: the library's own `Llama` is never made.
+    from llama_cpp import _utils
+    from llama_cpp import llama_cpp as lib
 
 Floats = npt.NDArray[np.float32]
 
@@ -75,6 +77,12 @@ def start_library() -> None:
             _backend_ready = True
 
 
+def uses_amx() -> bool:
+    """Whether this build of llama.cpp would compute with Intel's AMX. GCC 12 (Debian 12) compiles that part wrongly, and the
+    first prompt ends the process with a segmentation fault, so it is kept out of the way; AVX-512 computes the same."""
+    return b"AMX_INT8 = 1" in lib.llama_print_system_info()
+
+
 class Model:
     """Weights and vocabulary. Closing frees them; contexts and adapters of it must be closed before."""
 
@@ -83,6 +91,7 @@ class Model:
         params = lib.llama_model_default_params()
         params.vocab_only = vocab_only
         params.n_gpu_layers = 0
+        params.use_extra_bufts = not uses_amx()
         params.load_mode = lib.LLAMA_LOAD_MODE_MMAP if mmap else lib.LLAMA_LOAD_MODE_NONE
         handle = lib.llama_model_load_from_file(str(path).encode(), params)
         if not handle:

@@ -25,6 +25,7 @@ class Job:
     def __init__(self, request: GenerateRequest, model: str) -> None:
         self.request, self.model = request, model
         self._gone = threading.Event()
+        self._abandoned = False
         self._loop = asyncio.get_running_loop()
         self._items: asyncio.Queue[Token | Exception | None] = asyncio.Queue()
         self._reply: asyncio.Future[Reply] = self._loop.create_future()
@@ -37,6 +38,12 @@ class Job:
         self._gone.set()
         if self.future is not None and self.future.cancel() and not self._reply.done():
             self._reply.set_exception(Cancelled("the request was cancelled while it waited"))
+
+    def abandon(self) -> bool:
+        """The client left: cancels, and says whether this is the first to notice (the stream and its watcher both may)."""
+        first, self._abandoned = not self._abandoned, True
+        self.cancel()
+        return first
 
     async def begun(self) -> Reply:
         """The reply, as soon as it is known who answers and the first token is there. Raises what stopped it."""

@@ -1,0 +1,32 @@
+"""How llama.cpp's threads wait for each other: a short spin, then sleep.
+
+They meet many times for every token. GNU's OpenMP lets a thread that waits spin for ever by default, which is fastest on an
+idle machine and ruinous beside any other busy process: the one spins on the core that the other needs. Sleeping at once
+(`OMP_WAIT_POLICY=passive`) is kind to neighbours and costs more than half of the speed where waking a core is slow.
+`benchmarks/threads.py` measures it; docs/serving.md has the figures.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+VARIABLE: Final = "GOMP_SPINCOUNT"
+ROUNDS: Final = "1000"
+_OWN_CHOICE: Final = (VARIABLE, "OMP_WAIT_POLICY")
+
+
+@contextmanager
+def short_spins() -> Iterator[None]:
+    """Around the import of a library that brings OpenMP, which reads its environment when it is loaded and never again. What a
+    person has set stays; other libraries and child processes see the environment as it was."""
+    if any(name in os.environ for name in _OWN_CHOICE):
+        yield
+        return
+    os.environ[VARIABLE] = ROUNDS
+    try:
+        yield
+    finally:
+        del os.environ[VARIABLE]
