@@ -1,11 +1,15 @@
-"""What every test must leave behind: nothing."""
+"""What holds for every test: the machine may be busy, and nothing is left behind."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from processes import children
+
+# Some tests load llama.cpp without our engine, which then reads this when it starts; see `cogumi_serve.openmp`.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver", "loky")
 """Processes that libraries keep until the interpreter ends."""
