@@ -69,6 +69,17 @@ def test_what_is_read_back_is_what_was_packed(tmp_path: Path) -> None:
     assert (tmp_path / "site" / "some_data" / "data" / "rows.jsonl").read_text() == FILES["some_data/data/rows.jsonl"]
 
 
+def test_a_folder_of_metadata_in_another_spelling_is_found(tmp_path: Path) -> None:
+    spelled = {name.replace(INFO, "Some.Data-1.2.dist-info"): text for name, text in FILES.items()}
+    found = installed(data_only(write_wheel(tmp_path, spelled), tmp_path / "new"), tmp_path / "site")
+    assert (found.version, found.requires) == ("1.2+data", None)
+
+
+def test_a_zip_file_without_metadata_is_no_wheel(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a wheel"):
+        data_only(write_wheel(tmp_path, {"some_data/data/rows.jsonl": "{}"}), tmp_path / "new")
+
+
 def test_a_package_of_code_alone_is_refused(tmp_path: Path) -> None:
     code = {name: text for name, text in FILES.items() if "/data/" not in name}
     with pytest.raises(InputError, match="holds no data files, only code"):

@@ -50,17 +50,26 @@ def install_data(names: Iterable[str], constraints: Path | None = None) -> list[
 def data_only(wheel: Path, folder: Path) -> Path:
     """Writes the wheel with its data alone into `folder`, made if need be; returns the new file. Raises InputError."""
     name, version, *tags = wheel.stem.split("-")
-    own = f"{name}-{version}.dist-info"
     new = f"{name}-{_with_local(version)}.dist-info"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}-{_with_local(version)}-{'-'.join(tags)}.whl"
     with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as out:
+        own = _info_folder(source, wheel)
         record = [_copy(out, path, data) for path, data in _kept(source, own, new)]
         if len(record) == sum(line.startswith(f"{new}/") for line in record):
             message = f"{wheel.name}: the distribution holds no data files, only code; install it with pip"
             raise InputError(message)
         out.writestr(f"{new}/RECORD", "".join([*record, f"{new}/RECORD,,\n"]))
     return target
+
+
+def _info_folder(source: zipfile.ZipFile, wheel: Path) -> str:
+    """The folder with the wheel's metadata; builders spell its name differently from the file's."""
+    found = [path.parts[0] for path in map(PurePosixPath, source.namelist()) if path.match("*.dist-info/METADATA")]
+    if len(found) != 1:
+        message = f"{wheel.name}: not a wheel: it holds {len(found)} folders of metadata instead of one; download it again"
+        raise InputError(message)
+    return found[0]
 
 
 def _kept(source: zipfile.ZipFile, own: str, new: str) -> Iterator[tuple[str, bytes]]:

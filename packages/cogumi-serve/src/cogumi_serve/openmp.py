@@ -1,8 +1,8 @@
 """How llama.cpp's threads wait for each other: a short spin, then sleep.
 
-They meet many times for every token. GNU's OpenMP lets a thread that waits spin for ever by default, which is fastest on an
-idle machine and ruinous beside any other busy process: the one spins on the core that the other needs. Sleeping at once
-(`OMP_WAIT_POLICY=passive`) is kind to neighbours and costs more than half of the speed where waking a core is slow.
+They meet many times for every token. GNU's OpenMP lets a thread that waits spin for 300,000 rounds before it sleeps, which is
+fastest on an idle machine and ruinous beside any other busy process: the one spins on the core that the other needs. Sleeping
+at once (`OMP_WAIT_POLICY=passive`) is kind to neighbours and costs more than half of the speed where waking a core is slow.
 `benchmarks/threads.py` measures it; docs/serving.md has the figures.
 """
 
