@@ -9,7 +9,8 @@ import pytest
 from processes import children
 
 # Some tests load llama.cpp without our engine, which then reads this when it starts; see `cogumi_serve.openmp`.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+    os.environ |= {"GOMP_SPINCOUNT": "1000", "OMP_WAIT_POLICY": "active"}
 
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver", "loky")
 """Processes that libraries keep until the interpreter ends."""

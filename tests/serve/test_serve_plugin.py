@@ -26,10 +26,10 @@ def test_the_engine_and_the_commands_are_found() -> None:
 )
 def test_threads_of_llama_cpp_spin_shortly_unless_the_person_chose(own: dict[str, str], spins: str) -> None:
     environ = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
-    program = "import os, cogumi_serve.llama_native; print(os.environ.get('GOMP_SPINCOUNT'))"
+    program = "import os, cogumi_serve.llama_native\nprint(*map(os.environ.get, ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY')))"
     done = python(program, env={**environ, **own, "OMP_DISPLAY_ENV": "verbose"})
     assert f"GOMP_SPINCOUNT = '{spins}'" in done.stderr
-    assert done.stdout.split() == [own.get("GOMP_SPINCOUNT", "None")]
+    assert done.stdout.split() == [own.get(name, "None") for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")]
 
 
 @pytest.mark.model

@@ -13,20 +13,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-VARIABLE: Final = "GOMP_SPINCOUNT"
-ROUNDS: Final = "1000"
-_OWN_CHOICE: Final = (VARIABLE, "OMP_WAIT_POLICY")
+SETTINGS: Final = {"GOMP_SPINCOUNT": "1000", "OMP_WAIT_POLICY": "active"}
+"""The policy besides the count: where it is not named, OpenMP spins for 100 rounds only as soon as it manages more threads than
+there are cores, and in a process that trains with torch too it does (`make quickstart`: 660 s without the policy, 399 s with)."""
 
 
 @contextmanager
 def short_spins() -> Iterator[None]:
     """Around the import of a library that brings OpenMP, which reads its environment when it is loaded and never again. What a
     person has set stays; other libraries and child processes see the environment as it was."""
-    if any(name in os.environ for name in _OWN_CHOICE):
+    if any(name in os.environ for name in SETTINGS):
         yield
         return
-    os.environ[VARIABLE] = ROUNDS
+    os.environ.update(SETTINGS)
     try:
         yield
     finally:
-        del os.environ[VARIABLE]
+        for name in SETTINGS:
+            del os.environ[name]
