@@ -15,7 +15,8 @@ from typing import Final
 
 SETTINGS: Final = {"GOMP_SPINCOUNT": "1000", "OMP_WAIT_POLICY": "active"}
 """The policy besides the count: where it is not named, OpenMP spins for 100 rounds only as soon as it manages more threads than
-there are cores, and in a process that trains with torch too it does (`make quickstart`: 660 s without the policy, 399 s with)."""
+there are cores. So it does in a process that trains as well, because torch takes the library that llama.cpp loaded before it
+(`make quickstart`: 660 s without the policy, 399 s with it)."""
 
 
 @contextmanager
