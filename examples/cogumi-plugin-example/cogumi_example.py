@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from cogumi_core import Component, Settings, hookimpl
-from cogumi_core.errors import TeacherRefusal
-from cogumi_core.types import Completion, CompletionRequest, Grade, Message, Price, Sampling, Task, Usage
+from cogumi_core.api.errors import TeacherRefusal
+from cogumi_core.api.types import Completion, CompletionRequest, Grade, Message, Price, Sampling, Task, Usage
 
 SIZES = {"mine": 20, "train": 120, "validate": 60}
 FORMATS = ("%B %d, %Y", "%d %B %Y", "%A, %d %b %Y")
@@ -71,6 +71,6 @@ class IsoDates:
 
 
 def make_modifier(settings: Any, services: Any) -> Any:
-    from cogumi_modifiers.domain import DomainModifier  # heavy, so imported when it is used
+    from cogumi_modifiers.domains.domain import DomainModifier  # heavy, so imported when it is used
 
     return DomainModifier("dates", IsoDates(), settings, services)

@@ -9,9 +9,9 @@ from compress_support import SMOLLM2, write_tiny
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
-from cogumi_compress.gguf_export import export_gguf
-from cogumi_core.gguf_header import read_header
-from cogumi_core.locate import locate
+from cogumi_compress.gguf.export import export_gguf
+from cogumi_core.api.locate import locate
+from cogumi_core.formats.gguf.header import read_header
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from cogumi_compress import plugin
-from cogumi_core.component import Component
+from cogumi_core.api.component import Component
 
 HEAVY = ("numpy", "gguf", "zstandard", "llama_cpp", "torch", "transformers", "pydantic", "click")
 
@@ -23,7 +23,7 @@ def test_formats_of_the_components_chain() -> None:
 
 
 def test_factories_settings_and_estimates_load() -> None:
-    from cogumi_core.component import load_object
+    from cogumi_core.api.component import load_object
 
     for component in components().values():
         made = component.load_factory()(component.load_config()(), None)
@@ -40,7 +40,7 @@ def test_the_plugin_module_brings_no_heavy_library() -> None:
 
 def test_the_exporter_brings_neither_torch_nor_transformers() -> None:
     code = (
-        "import sys, cogumi_compress.gguf_export, cogumi_compress.zstd_compressor;"
+        "import sys, cogumi_compress.gguf.export, cogumi_compress.zstd.compressor;"
         "print([n for n in ('torch', 'transformers', 'llama_cpp') if n in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -46,7 +46,11 @@ def test_a_binary_file_as_recipe(data: bytes, capsys: pytest.CaptureFixture[str]
     [
         ("student: nowhere.gguf\ncompress: [{use: gguf, with: {type: Q4_0}}]\n", 2, ["student", "nowhere.gguf"]),
         ("student: rows.jsonl\ncompress: [{use: gguf, with: {type: Q4_0}}]\n", 2, ["neither a GGUF file"]),
-        ("student: package:no-such-package/x.gguf\ncompress: [{use: zstd}]\n", 2, ["python -m cogumi_core.data_packages"]),
+        (
+            "student: package:no-such-package/x.gguf\ncompress: [{use: zstd}]\n",
+            2,
+            ["python -m cogumi_core.formats.data_packages"],
+        ),
         ("dataset: nowhere.jsonl\nfilter: [{use: format}]\n", 2, ["nowhere.jsonl"]),
         ("dataset: rows.jsonl\nfilter: [{use: formta}]\n", 2, ["line 4", "filter[0].use", "Did you mean 'format'"]),
         ("dataset: rows.jsonl\ncompress: [{use: zstd}]\n", 2, ["student"]),

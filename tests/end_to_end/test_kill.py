@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from kill_support import Runs
 
-from cogumi_compress.gguf_export import export_gguf
-from cogumi_core.artifacts import verify
-from cogumi_core.rows import write_rows
+from cogumi_compress.gguf.export import export_gguf
+from cogumi_core.formats.rows import write_rows
+from cogumi_core.store.artifacts import verify
 from cogumi_modifiers.testing import tiny_llama
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart.yaml"

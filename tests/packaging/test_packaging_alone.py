@@ -108,8 +108,8 @@ def test_router_alone_learns_and_decides(make: Make, tmp_path: Path) -> None:
     code = (
         "from pathlib import Path\n"
         "from cogumi_core import Registry\n"
-        "from cogumi_core.interfaces import RunContext\n"
-        "from cogumi_core.types import Message, RouteExample, RouteRequest\n"
+        "from cogumi_core.api.interfaces import RunContext\n"
+        "from cogumi_core.api.types import Message, RouteExample, RouteRequest\n"
         "registry = Registry.installed()\n"
         "component = registry.create('router', 'confidence')\n"
         "ask = (Message('user', 'q'),)\n"
@@ -129,7 +129,7 @@ def test_serve_alone_runs_a_model(make: Make, tmp_path: Path) -> None:
     assert kinds(serve, tmp_path) == {"engine": ["llama-cpp"]}
     code = (
         "from cogumi_core import Registry\n"
-        "from cogumi_core.types import GenerateRequest, Message, Sampling\n"
+        "from cogumi_core.api.types import GenerateRequest, Message, Sampling\n"
         "registry = Registry.installed()\n"
         f"path = registry.services.locate({SMOLLM2!r})\n"
         "session = registry.create('engine', 'llama-cpp').open(path, context_tokens=256)\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from packaging_support import REPOSITORY, Environment, build_wheels, make_environment
 
-from cogumi_compress.gguf_export import export_gguf
+from cogumi_compress.gguf.export import export_gguf
 from cogumi_modifiers.testing import tiny_llama
 
 pytestmark = pytest.mark.packaging
@@ -47,8 +47,8 @@ def test_its_teacher_answers_and_refuses(environment: Environment, tmp_path: Pat
     code = (
         "import asyncio\n"
         "from cogumi_core import Registry\n"
-        "from cogumi_core.errors import TeacherRefusal\n"
-        "from cogumi_core.types import CompletionRequest, Message\n"
+        "from cogumi_core.api.errors import TeacherRefusal\n"
+        "from cogumi_core.api.types import CompletionRequest, Message\n"
         "teacher = Registry.installed().create('teacher', 'calendar')\n"
         "def ask(text): return asyncio.run(teacher.complete(CompletionRequest((Message('user', text),))))\n"
         "print(ask('Write in ISO form: March 05, 2024').text)\n"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from serve_support import MODEL, write_adapter
 
-from cogumi_core.locate import locate
+from cogumi_core.api.locate import locate
 from cogumi_serve.config import LlamaCppSettings
-from cogumi_serve.llama_cpp import LlamaCppEngine, LlamaCppSession
+from cogumi_serve.engines.llama_cpp.engine import LlamaCppEngine, LlamaCppSession
 
 
 @pytest.fixture(scope="session")

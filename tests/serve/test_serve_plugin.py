@@ -26,7 +26,9 @@ def test_the_engine_and_the_commands_are_found() -> None:
 )
 def test_threads_of_llama_cpp_spin_shortly_unless_the_person_chose(own: dict[str, str], spins: str) -> None:
     environ = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
-    program = "import os, cogumi_serve.llama_native\nprint(*map(os.environ.get, ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY')))"
+    program = (
+        "import os, cogumi_serve.engines.llama_cpp.native\nprint(*map(os.environ.get, ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY')))"
+    )
     done = python(program, env={**environ, **own, "OMP_DISPLAY_ENV": "verbose"})
     assert f"GOMP_SPINCOUNT = '{spins}'" in done.stderr
     assert done.stdout.split() == [own.get(name, "None") for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")]
@@ -35,7 +37,7 @@ def test_threads_of_llama_cpp_spin_shortly_unless_the_person_chose(own: dict[str
 @pytest.mark.model
 @pytest.mark.parametrize("amx", [True, False])
 def test_buffers_that_would_use_amx_are_left_alone(amx: bool, smollm2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cogumi_serve import llama_native
+    from cogumi_serve.engines.llama_cpp import native as llama_native
 
     asked: list[bool] = []
     real = llama_native.lib.llama_model_load_from_file
@@ -50,7 +52,7 @@ def test_buffers_that_would_use_amx_are_left_alone(amx: bool, smollm2: Path, mon
 
 def test_the_plugin_module_and_its_commands_import_nothing_heavy() -> None:
     program = (
-        "import sys, cogumi_serve.plugin, cogumi_serve.config, cogumi_serve.commands\n"
+        "import sys, cogumi_serve.plugin, cogumi_serve.config, cogumi_serve.commands.commands\n"
         "print([name for name in ('numpy', 'fastapi', 'uvicorn', 'llama_cpp', 'jinja2') if name in sys.modules])"
     )
     done = python(program)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cogumi_core.interfaces import Services
-from cogumi_core.registry import Registry
+from cogumi_core.api.interfaces import Services
+from cogumi_core.plugins.registry import Registry
 
 
 @pytest.fixture(scope="session")

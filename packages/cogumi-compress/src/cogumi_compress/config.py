@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from cogumi_compress.quant_types import ALIASES, FILE_TYPES, OVERRIDES
-from cogumi_core.near import did_you_mean
-from cogumi_core.settings import ByteSize, Settings, execution_only
+from cogumi_compress.gguf.quant_types import ALIASES, FILE_TYPES, OVERRIDES
+from cogumi_core.api.settings import ByteSize, Settings, execution_only
+from cogumi_core.plugins.near import did_you_mean
 
 
 def file_type_name(value: object) -> object:

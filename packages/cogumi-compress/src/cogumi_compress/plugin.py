@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from cogumi_core.component import Component
-from cogumi_core.hookspecs import hookimpl
+from cogumi_core.api.component import Component
+from cogumi_core.api.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     import click
@@ -19,18 +19,18 @@ def cogumi_register_compressors() -> Iterable[Component]:
         "gguf",
         "exports a Llama model to GGUF and quantises it with llama.cpp",
         config="cogumi_compress.config:GgufSettings",
-        factory="cogumi_compress.gguf_compressor:GgufCompressor",
+        factory="cogumi_compress.gguf.compressor:GgufCompressor",
         requires=(("llama", "llama_cpp"),),
         accepts=frozenset({"hf", "gguf"}),
         produces="gguf",
-        estimate="cogumi_compress.estimate:gguf_estimate",
+        estimate="cogumi_compress.gguf.estimate:gguf_estimate",
     )
     yield Component(
         "compressor",
         "zstd",
         "packs a GGUF file with Zstandard, bit for bit, and verifies the round trip",
         config="cogumi_compress.config:ZstdSettings",
-        factory="cogumi_compress.zstd_compressor:ZstdCompressor",
+        factory="cogumi_compress.zstd.compressor:ZstdCompressor",
         accepts=frozenset({"gguf"}),
         produces="zstd",
     )
@@ -38,6 +38,6 @@ def cogumi_register_compressors() -> Iterable[Component]:
 
 @hookimpl
 def cogumi_register_commands(cli: click.Group) -> None:
-    from cogumi_compress.commands import size
+    from cogumi_compress.size.commands import size
 
     cli.add_command(size)

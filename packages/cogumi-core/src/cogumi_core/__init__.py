@@ -9,8 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from cogumi_core.component import API_VERSION, KINDS, Component
-    from cogumi_core.errors import (
+    from cogumi_core.api.component import API_VERSION, KINDS, Component
+    from cogumi_core.api.errors import (
         BudgetExceeded,
         CogumiError,
         ComponentConflict,
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
         UnknownComponent,
         UsageError,
     )
-    from cogumi_core.events import Event, Listener, Note, StageFailed, StageFinished, StageProgress, StageStarted
-    from cogumi_core.hookspecs import hookimpl
-    from cogumi_core.interfaces import (
+    from cogumi_core.api.events import Event, Listener, Note, StageFailed, StageFinished, StageProgress, StageStarted
+    from cogumi_core.api.hookspecs import hookimpl
+    from cogumi_core.api.interfaces import (
         BatchTeacher,
         Benchmark,
         ComponentSource,
@@ -54,12 +54,8 @@ if TYPE_CHECKING:
         Teacher,
         Trainer,
     )
-    from cogumi_core.pipeline import plan, run
-    from cogumi_core.plugins import PluginHost, PluginState, Provided
-    from cogumi_core.recipe import Recipe, Step, load_recipe, parse_recipe
-    from cogumi_core.registry import Registry
-    from cogumi_core.settings import ByteSize, Settings, execution_only, input_file
-    from cogumi_core.types import (
+    from cogumi_core.api.settings import ByteSize, Settings, execution_only, input_file
+    from cogumi_core.api.types import (
         JSON,
         AdapterInfo,
         Completion,
@@ -92,6 +88,10 @@ if TYPE_CHECKING:
         Usage,
         Verdict,
     )
+    from cogumi_core.plugins.host import PluginHost, PluginState, Provided
+    from cogumi_core.plugins.registry import Registry
+    from cogumi_core.recipe.parse import Recipe, Step, load_recipe, parse_recipe
+    from cogumi_core.run.pipeline import plan, run
 
 __all__ = [
     "API_VERSION",
@@ -191,24 +191,24 @@ __all__ = [
 ]
 
 _MODULES: Final = {
-    "component": "API_VERSION KINDS Component",
-    "errors": (
+    "api.component": "API_VERSION KINDS Component",
+    "api.errors": (
         "BudgetExceeded CogumiError ComponentConflict DamagedArtifact EngineError InputError Interrupted "
         "MissingDependency MissingKey PluginError RecipeError StageError StoreError TeacherError TeacherRefusal "
         "TeacherUnavailable TransientTeacherError UnknownComponent UsageError"
     ),
-    "events": "Event Listener Note StageFailed StageFinished StageProgress StageStarted",
-    "hookspecs": "hookimpl",
-    "interfaces": (
+    "api.events": "Event Listener Note StageFailed StageFinished StageProgress StageStarted",
+    "api.hookspecs": "hookimpl",
+    "api.interfaces": (
         "BatchTeacher Benchmark ComponentSource Compressor Dataset Decider Deduper Engine Filter Modifier "
         "Progress Router RowFilter RunContext Services Session Source Teacher Trainer"
     ),
-    "pipeline": "plan run",
-    "plugins": "PluginHost PluginState Provided",
-    "recipe": "Recipe Step load_recipe parse_recipe",
-    "registry": "Registry",
-    "settings": "ByteSize Settings execution_only input_file",
-    "types": (
+    "run.pipeline": "plan run",
+    "plugins.host": "PluginHost PluginState Provided",
+    "recipe.parse": "Recipe Step load_recipe parse_recipe",
+    "plugins.registry": "Registry",
+    "api.settings": "ByteSize Settings execution_only input_file",
+    "api.types": (
         "JSON AdapterInfo Completion CompletionRequest CompressionReport Duplicate DuplicateGroup Estimate "
         "Example GenerateRequest Grade Interval LossPoint Message ModelFormat ModelRef ModifierReport Price "
         "Prompt ReliabilityBin Role RouteDecision RouteExample RouteRequest RouterReport Sampling Task Token "

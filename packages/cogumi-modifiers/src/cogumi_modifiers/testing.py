@@ -14,7 +14,7 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from cogumi_modifiers.hf import save_student
+from cogumi_modifiers.students.hf import save_student
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 END = 2

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from cogumi_core.settings import Settings
+from cogumi_core.api.settings import Settings
 
 Calibration = Literal["sigmoid", "isotonic"]
 SignalName = Literal["mean", "min", "quantile"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cogumi_core.component import Component
-from cogumi_core.hookspecs import hookimpl
+from cogumi_core.api.component import Component
+from cogumi_core.api.hookspecs import hookimpl
 
 
 @hookimpl
@@ -16,5 +16,5 @@ def cogumi_register_routers() -> Iterable[Component]:
         "confidence",
         "keeps the base's answer while its calibrated probability of being right is at least the threshold",
         config="cogumi_router.config:ConfidenceSettings",
-        factory="cogumi_router.confidence:ConfidenceRouter",
+        factory="cogumi_router.routers.confidence:ConfidenceRouter",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cogumi_core.settings import Settings, execution_only
+from cogumi_core.api.settings import Settings, execution_only
 
 
 class LlamaCppSettings(Settings):

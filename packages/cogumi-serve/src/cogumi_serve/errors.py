@@ -13,7 +13,7 @@ CogumiError
 
 from __future__ import annotations
 
-from cogumi_core.errors import CogumiError, EngineError, InputError
+from cogumi_core.api.errors import CogumiError, EngineError, InputError
 
 
 class UnknownModel(InputError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from cogumi_core.component import Component
-from cogumi_core.hookspecs import hookimpl
+from cogumi_core.api.component import Component
+from cogumi_core.api.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     import click
@@ -19,13 +19,13 @@ def cogumi_register_engines() -> Iterable[Component]:
         "llama-cpp",
         "runs GGUF models of the Llama kind in process, with adapters swapped at run time",
         config="cogumi_serve.config:LlamaCppSettings",
-        factory="cogumi_serve.llama_cpp:LlamaCppEngine",
+        factory="cogumi_serve.engines.llama_cpp.engine:LlamaCppEngine",
         requires=(("llama", "llama_cpp"),),
     )
 
 
 @hookimpl
 def cogumi_register_commands(cli: click.Group) -> None:
-    from cogumi_serve.commands import register
+    from cogumi_serve.commands.commands import register
 
     register(cli)

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from cogumi_core.bfcl import ANSWERS, QUESTIONS
-from cogumi_core.humaneval import PROBLEMS
-from cogumi_core.settings import Settings, execution_only, input_file
-from cogumi_teachers.bands import choose_bands
+from cogumi_core.api.settings import Settings, execution_only, input_file
+from cogumi_core.formats.benchmarks.bfcl import ANSWERS, QUESTIONS
+from cogumi_core.formats.benchmarks.humaneval import PROBLEMS
+from cogumi_teachers.dedup.bands import choose_bands
 
 
 def _student_is_none(value: Any) -> Any:

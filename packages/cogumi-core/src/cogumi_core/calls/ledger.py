@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cogumi_core.api.types import Price, Usage
 from cogumi_core.calls.cache import now
 from cogumi_core.calls.database import Database
-from cogumi_core.types import Price, Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Final
 
-from cogumi_core.errors import PluginError
-from cogumi_core.fingerprint import canonical_json, sha256_text
-from cogumi_core.types import JSON, CompletionRequest
+from cogumi_core.api.errors import PluginError
+from cogumi_core.api.types import JSON, CompletionRequest
+from cogumi_core.store.fingerprint import canonical_json, sha256_text
 
 SCHEMA: Final = 1
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL)", re.IGNORECASE)

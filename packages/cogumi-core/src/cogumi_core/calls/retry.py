@@ -11,9 +11,9 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from cogumi_core.errors import CogumiError, PluginError, TeacherUnavailable, TransientTeacherError
-from cogumi_core.interfaces import Teacher
-from cogumi_core.types import Completion, CompletionRequest
+from cogumi_core.api.errors import CogumiError, PluginError, TeacherUnavailable, TransientTeacherError
+from cogumi_core.api.interfaces import Teacher
+from cogumi_core.api.types import Completion, CompletionRequest
 
 logger = logging.getLogger(__name__)
 Sleep = Callable[[float], Awaitable[object]]

@@ -8,13 +8,13 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 
+from cogumi_core.api.errors import Interrupted, PluginError, TeacherRefusal, TransientTeacherError
+from cogumi_core.api.interfaces import Progress, Teacher
+from cogumi_core.api.types import CompletionRequest
 from cogumi_core.calls.answering import Answer, Answerer
 from cogumi_core.calls.budget import Budget, worst_case
 from cogumi_core.calls.cache import Call, CallCache
 from cogumi_core.calls.request import for_sample, request_key
-from cogumi_core.errors import Interrupted, PluginError, TeacherRefusal, TransientTeacherError
-from cogumi_core.interfaces import Progress, Teacher
-from cogumi_core.types import CompletionRequest
 
 POLL_SECONDS = 0.2
 _LEAST_ROWS = 256

@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cogumi_core.plugins import PluginHost
-    from cogumi_core.registry import Registry
+    from cogumi_core.plugins.host import PluginHost
+    from cogumi_core.plugins.registry import Registry
 
 
 class Cli:
@@ -22,13 +22,13 @@ class Cli:
     @cached_property
     def host(self) -> PluginHost:
         """The installed plugins."""
-        from cogumi_core.plugins import PluginHost
+        from cogumi_core.plugins.host import PluginHost
 
         return PluginHost.discover(self.environ)
 
     @cached_property
     def registry(self) -> Registry:
         """The components of everything installed."""
-        from cogumi_core.registry import Registry
+        from cogumi_core.plugins.registry import Registry
 
         return Registry(self.host, environ=self.environ)

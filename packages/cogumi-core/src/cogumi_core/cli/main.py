@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import click
 
+from cogumi_core.api.errors import CogumiError
 from cogumi_core.cli.context import Cli
-from cogumi_core.errors import CogumiError
-from cogumi_core.near import did_you_mean
+from cogumi_core.plugins.near import did_you_mean
 
 __all__ = ["BUILT_IN", "commands", "main"]
 
@@ -33,7 +33,7 @@ BUILT_IN: Final = {
     "schema": "Print the JSON schema of a recipe for the plugins installed now.",
     "report": "Write the HTML report of a system.",
 }
-"""Command to its line of help. Each is the object `command` in the module `cogumi_core.cli.NAME`."""
+"""Command to its line of help. Each is the object `command` in the module `cogumi_core.cli.commands.NAME`."""
 
 _ELSEWHERE: Final = {
     "size": "cogumi-compress",
@@ -60,7 +60,7 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in BUILT_IN:
-            command: click.Command = importlib.import_module(f"cogumi_core.cli.{cmd_name}").command
+            command: click.Command = importlib.import_module(f"cogumi_core.cli.commands.{cmd_name}").command
             return command
         self._ask_plugins(ctx)
         return self.commands.get(cmd_name)

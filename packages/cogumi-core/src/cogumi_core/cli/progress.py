@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cogumi_core.events import Event, Listener, Note, StageFailed, StageFinished, StageProgress, StageStarted
+from cogumi_core.api.events import Event, Listener, Note, StageFailed, StageFinished, StageProgress, StageStarted
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

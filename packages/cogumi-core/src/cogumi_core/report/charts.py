@@ -13,9 +13,9 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cogumi_core.errors import MissingDependency
+from cogumi_core.api.errors import MissingDependency
+from cogumi_core.api.types import Interval, LossPoint, ReliabilityBin
 from cogumi_core.report.data import Training
-from cogumi_core.types import Interval, LossPoint, ReliabilityBin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

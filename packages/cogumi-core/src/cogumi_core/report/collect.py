@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from cogumi_core.artifacts import Artifact
-from cogumi_core.dataset import earlier_drops
-from cogumi_core.fidelity import Fidelity
-from cogumi_core.recipe import Recipe
+from cogumi_core.api.types import LossPoint, ModifierReport, RouterReport
+from cogumi_core.formats.dataset import earlier_drops
+from cogumi_core.measure.fidelity import Fidelity
+from cogumi_core.recipe.parse import Recipe
 from cogumi_core.report.data import (
     Budget,
     CompressionRow,
@@ -29,8 +29,8 @@ from cogumi_core.report.data import (
 )
 from cogumi_core.stages.base import Stage
 from cogumi_core.stages.chain import REFERENCE
-from cogumi_core.stages.measure import MeasureStage
-from cogumi_core.types import LossPoint, ModifierReport, RouterReport
+from cogumi_core.stages.models.measure import MeasureStage
+from cogumi_core.store.artifacts import Artifact
 
 SAMPLES = 3
 NO_ENGINE = "not measured: measuring is off, or no engine is installed (pip install 'cogumi-serve[llama]')"

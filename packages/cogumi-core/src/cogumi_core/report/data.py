@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from cogumi_core.errors import InputError
-from cogumi_core.fidelity import Fidelity
-from cogumi_core.types import JSON, LossPoint, ModifierReport, RouterReport
+from cogumi_core.api.errors import InputError
+from cogumi_core.api.types import JSON, LossPoint, ModifierReport, RouterReport
+from cogumi_core.measure.fidelity import Fidelity
 
 FORMAT = "cogumi-report"
 VERSION = 1

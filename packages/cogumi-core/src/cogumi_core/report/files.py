@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cogumi_core.atomic import write_atomic
-from cogumi_core.errors import InputError
+from cogumi_core.api.errors import InputError
 from cogumi_core.report.data import ReportData, from_json
 from cogumi_core.report.page import render
+from cogumi_core.store.atomic import write_atomic
 
 DATA_FILE = "report.json"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from cogumi_core.errors import MissingDependency
+from cogumi_core.api.errors import MissingDependency
 from cogumi_core.report.data import ReportData, from_json, to_json
 from cogumi_core.report.picture import picture
 from cogumi_core.report.views import highlights, modifier_views, ordered, router_view, size_view, totals, training_view

@@ -14,7 +14,7 @@ from itertools import pairwise
 from cogumi_core.report.data import ReportData, StageRow
 from cogumi_core.report.wording import shortened, size
 from cogumi_core.stages.chain import REFERENCE
-from cogumi_core.stages.measure import MeasureStage
+from cogumi_core.stages.models.measure import MeasureStage
 
 WIDTH, HEIGHT = 148, 82
 GAP_X, GAP_Y = 28, 30

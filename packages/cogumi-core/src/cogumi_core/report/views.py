@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cogumi_core.api.types import Interval, ModifierReport
 from cogumi_core.report import charts
 from cogumi_core.report.data import Budget, NamedModifier, NamedRouter, ReportData, StageRow, Training
 from cogumi_core.report.wording import between, duration, number, percent, signed_percent, size, usd
-from cogumi_core.types import Interval, ModifierReport
 
 ADAPTER, BASELINE = "with the adapter", "strongest untrained"
 

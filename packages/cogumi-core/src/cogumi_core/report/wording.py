@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from cogumi_core.types import Interval
+from cogumi_core.api.types import Interval
 
 NONE = "–"
 """Stands where nothing was measured."""

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cogumi_core.fingerprint import settings_for_fingerprint
-from cogumi_core.interfaces import RunContext
-from cogumi_core.types import JSON
+from cogumi_core.api.interfaces import RunContext
+from cogumi_core.api.types import JSON
+from cogumi_core.store.fingerprint import settings_for_fingerprint
 
 if TYPE_CHECKING:
-    from cogumi_core.artifacts import Artifact
     from cogumi_core.calls import Dispatcher
-    from cogumi_core.recipe import Step
-    from cogumi_core.registry import Registry
+    from cogumi_core.plugins.registry import Registry
+    from cogumi_core.recipe.parse import Step
+    from cogumi_core.store.artifacts import Artifact
 
 
 @dataclass(frozen=True, slots=True)

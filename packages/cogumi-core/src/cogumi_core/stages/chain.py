@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cogumi_core.fingerprint import input_files
-from cogumi_core.locate import locate
-from cogumi_core.recipe import Recipe, Step
-from cogumi_core.registry import Registry
+from cogumi_core.api.locate import locate
+from cogumi_core.api.types import ModelRef
+from cogumi_core.measure.fidelity import HELD_OUT
+from cogumi_core.plugins.registry import Registry
+from cogumi_core.recipe.parse import Recipe, Step
 from cogumi_core.stages.base import Stage
-from cogumi_core.stages.distill import DistillStage
+from cogumi_core.stages.data.distill import DistillStage
+from cogumi_core.stages.data.prompts import DatasetStage, PromptsStage
+from cogumi_core.stages.data.select import DedupStage, FilterStage
 from cogumi_core.stages.experts import ModifierStage, RouterStage
-from cogumi_core.stages.measure import HELD_OUT, MeasureStage
-from cogumi_core.stages.models import CompressStage, TrainStage
-from cogumi_core.stages.prompts import DatasetStage, PromptsStage
-from cogumi_core.stages.select import DedupStage, FilterStage
-from cogumi_core.types import ModelRef
+from cogumi_core.stages.models.measure import MeasureStage
+from cogumi_core.stages.models.models import CompressStage, TrainStage
+from cogumi_core.store.fingerprint import input_files
 
 SECTIONS: Final = ("sources", "dataset", "distill", "filter", "dedup", "train", "compress", "modifiers", "router")
 STUDENT: Final = "student"

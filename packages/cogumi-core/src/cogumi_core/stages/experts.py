@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
-from cogumi_core.artifacts import Artifact
-from cogumi_core.dataset import JsonlDataset
-from cogumi_core.errors import PluginError
-from cogumi_core.fingerprint import sha256_text
-from cogumi_core.rows import read_rows, route_example_from_row
+from cogumi_core.api.errors import PluginError
+from cogumi_core.api.types import Message, ModifierReport, RouteExample, RouterReport
+from cogumi_core.formats.dataset import JsonlDataset
+from cogumi_core.formats.rows import read_rows, route_example_from_row
 from cogumi_core.stages.base import Built, Stage, Work, declared
-from cogumi_core.stages.models import ModelStage
-from cogumi_core.types import Message, ModifierReport, RouteExample, RouterReport
+from cogumi_core.stages.models.models import ModelStage
+from cogumi_core.store.artifacts import Artifact
+from cogumi_core.store.fingerprint import sha256_text
 
 ADAPTER = "adapter.gguf"
 OUTCOMES = "outcomes.jsonl"

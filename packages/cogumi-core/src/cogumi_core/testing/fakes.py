@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from cogumi_core.errors import TeacherError, TeacherRefusal, TeacherUnavailable, TransientTeacherError
-from cogumi_core.types import JSON, Completion, CompletionRequest, Price, Prompt, Sampling, Usage
+from cogumi_core.api.errors import TeacherError, TeacherRefusal, TeacherUnavailable, TransientTeacherError
+from cogumi_core.api.types import JSON, Completion, CompletionRequest, Price, Prompt, Sampling, Usage
 
 __all__ = ["EchoTeacher", "ListSource", "MoodyTeacher", "PricedTeacher"]
 

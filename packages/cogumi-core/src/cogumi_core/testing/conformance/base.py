@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from cogumi_core.interfaces import RunContext
-from cogumi_core.plugins import Provided
-from cogumi_core.registry import Registry
-from cogumi_core.settings import Settings
-from cogumi_core.validation import check
+from cogumi_core.api.interfaces import RunContext
+from cogumi_core.api.settings import Settings
+from cogumi_core.plugins.host import Provided
+from cogumi_core.plugins.registry import Registry
+from cogumi_core.plugins.validation import check
 
 __all__ = ["HEAVY", "ComponentSuite"]
 

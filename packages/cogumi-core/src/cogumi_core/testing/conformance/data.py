@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from cogumi_core.rows import prompt_from_row, prompt_row
+from cogumi_core.api.types import Example, Prompt
+from cogumi_core.formats.rows import prompt_from_row, prompt_row
 from cogumi_core.testing.conformance.base import ComponentSuite
 from cogumi_core.testing.samples import near_copies, sample_examples
-from cogumi_core.types import Example, Prompt
 
 __all__ = ["DeduperSuite", "FilterSuite", "SourceSuite"]
 

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from cogumi_core.rows import read_rows, route_example_from_row
+from cogumi_core.api.types import Grade, ModelRef, ModifierReport, Task
+from cogumi_core.formats.rows import read_rows, route_example_from_row
 from cogumi_core.testing.conformance.base import ComponentSuite
 from cogumi_core.testing.conformance.models import ModelSuite, Ran
 from cogumi_core.testing.samples import ODD_TEXTS
-from cogumi_core.types import Grade, ModelRef, ModifierReport, Task
 
 __all__ = ["BenchmarkSuite", "ModifierSuite"]
 

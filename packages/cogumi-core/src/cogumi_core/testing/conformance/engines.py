@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from cogumi_core.errors import CogumiError, EngineError, InputError
-from cogumi_core.registry import Registry
+from cogumi_core.api.errors import CogumiError, EngineError, InputError
+from cogumi_core.api.types import GenerateRequest, Message, Sampling, Token
+from cogumi_core.plugins.registry import Registry
 from cogumi_core.testing.conformance.base import ComponentSuite
-from cogumi_core.types import GenerateRequest, Message, Sampling, Token
 
 __all__ = ["EngineSuite"]
 

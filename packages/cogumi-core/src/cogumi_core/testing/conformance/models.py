@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from cogumi_core.digests import DigestCache, digest_path
-from cogumi_core.errors import Interrupted
-from cogumi_core.interfaces import RunContext, Services
-from cogumi_core.plugins import Provided
-from cogumi_core.registry import Registry
+from cogumi_core.api.errors import Interrupted
+from cogumi_core.api.interfaces import RunContext, Services
+from cogumi_core.api.types import CompressionReport, Example, ModelRef, TrainReport
+from cogumi_core.plugins.host import Provided
+from cogumi_core.plugins.registry import Registry
+from cogumi_core.store.digests import DigestCache, digest_path
 from cogumi_core.testing.conformance.base import ComponentSuite, files_below
 from cogumi_core.testing.samples import sample_examples
-from cogumi_core.types import CompressionReport, Example, ModelRef, TrainReport
 
 __all__ = ["CompressorSuite", "ModelSuite", "Ran", "TrainerSuite"]
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from cogumi_core.errors import CogumiError
-from cogumi_core.interfaces import RunContext
+from cogumi_core.api.errors import CogumiError
+from cogumi_core.api.interfaces import RunContext
+from cogumi_core.api.types import AdapterInfo, RouteDecision, RouteExample, RouteRequest, RouterReport
 from cogumi_core.testing.conformance.base import ComponentSuite, files_below
 from cogumi_core.testing.samples import sample_routes
-from cogumi_core.types import AdapterInfo, RouteDecision, RouteExample, RouteRequest, RouterReport
 
 __all__ = ["RouterSuite"]
 

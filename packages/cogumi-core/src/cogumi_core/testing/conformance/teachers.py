@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from cogumi_core.errors import TeacherError, TeacherRefusal
+from cogumi_core.api.errors import TeacherError, TeacherRefusal
+from cogumi_core.api.types import Completion, CompletionRequest, Message, Price, Sampling
 from cogumi_core.testing.conformance.base import ComponentSuite
-from cogumi_core.types import Completion, CompletionRequest, Message, Price, Sampling
 
 __all__ = ["TeacherSuite"]
 

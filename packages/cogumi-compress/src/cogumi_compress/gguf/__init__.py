@@ -1,0 +1,1 @@
+"""Export to GGUF and quantisation with llama.cpp."""

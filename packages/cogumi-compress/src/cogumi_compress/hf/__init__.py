@@ -1,0 +1,1 @@
+"""Files of a Hugging Face directory: safetensors and tokenizers."""

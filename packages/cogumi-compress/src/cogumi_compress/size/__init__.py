@@ -1,0 +1,1 @@
+"""Bit accounting from shapes alone: `cogumi size`."""

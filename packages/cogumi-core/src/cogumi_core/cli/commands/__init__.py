@@ -1,0 +1,1 @@
+"""One file a command; `cogumi_core.cli.main` lists them."""

@@ -1,0 +1,1 @@
+"""Readers of benchmark files that both a source of prompts and a benchmark need."""

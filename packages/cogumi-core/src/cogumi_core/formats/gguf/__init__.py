@@ -1,0 +1,1 @@
+"""GGUF as bytes: the header and the tensor types. Running a model is an engine's work."""

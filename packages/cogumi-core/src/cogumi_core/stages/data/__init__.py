@@ -1,0 +1,1 @@
+"""Stages that make and thin out rows: prompts, answers, filters, near-duplicates."""

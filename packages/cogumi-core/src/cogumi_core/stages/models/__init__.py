@@ -1,0 +1,1 @@
+"""Stages that take a model and give one, or measure one: training, compression, fidelity."""

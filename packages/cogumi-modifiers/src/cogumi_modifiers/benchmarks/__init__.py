@@ -1,0 +1,1 @@
+"""Graded tasks in disjoint splits."""

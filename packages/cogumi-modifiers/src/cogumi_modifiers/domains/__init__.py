@@ -1,0 +1,1 @@
+"""Modifiers: probe, collect failures, train, validate as served, accept or refuse."""

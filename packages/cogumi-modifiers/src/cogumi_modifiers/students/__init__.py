@@ -1,0 +1,1 @@
+"""Opening a student for training and writing one back."""

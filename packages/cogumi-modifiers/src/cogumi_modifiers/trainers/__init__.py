@@ -1,0 +1,1 @@
+"""Components that fit a student on examples."""

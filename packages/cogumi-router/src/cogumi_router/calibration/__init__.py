@@ -1,0 +1,1 @@
+"""From a signal to a probability of being right, and how well that holds."""

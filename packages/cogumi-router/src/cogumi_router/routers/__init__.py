@@ -1,0 +1,1 @@
+"""Components that decide: keep the base's answer or escalate."""

@@ -1,0 +1,1 @@
+"""`cogumi ask`, `chat` and `serve`."""

@@ -1,0 +1,1 @@
+"""A routed system in memory, and the receipt of each answer."""
