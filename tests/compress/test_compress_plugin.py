@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from cogumi_compress import plugin
-from cogumi_core.api.component import Component
+from cogumi_core import Component
 
 HEAVY = ("numpy", "gguf", "zstandard", "llama_cpp", "torch", "transformers", "pydantic", "click")
 
@@ -20,6 +20,14 @@ def test_formats_of_the_components_chain() -> None:
     assert found["gguf"].accepts == {"hf", "gguf"}
     assert found["zstd"].accepts == {found["gguf"].produces}
     assert found["zstd"].produces == "zstd"
+
+
+def test_the_packer_and_the_exact_exporter_say_what_they_are() -> None:
+    found = components()
+    assert {name for name, component in found.items() if component.packs} == {"zstd"}
+    exact = found["gguf"].exact
+    assert exact is not None
+    assert found["gguf"].load_config().model_validate(dict(exact)).model_dump()["type"] == "exact"
 
 
 def test_factories_settings_and_estimates_load() -> None:

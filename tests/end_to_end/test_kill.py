@@ -31,7 +31,11 @@ compress: [{use: gguf, with: {type: Q8_0}}, {use: zstd}]
 measure: {tokens: 256, context: 64}
 modifiers:
   - use: automation
-    with: {lora_r: 8, mine_tasks: 8, train_tasks: 16, validate_tasks: 8, max_tokens: 16, max_prompt_tokens: 480}
+    with:
+      benchmark: {use: bfcl, with: {mine_tasks: 8, train_tasks: 16, validate_tasks: 8}}
+      lora_r: 8
+      max_tokens: 16
+      max_prompt_tokens: 480
 router: {use: confidence}
 """
 

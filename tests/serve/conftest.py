@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from serve_support import MODEL, write_adapter
 
+from cogumi_core import OpenOptions
 from cogumi_core.api.locate import locate
-from cogumi_serve.config import LlamaCppSettings
 from cogumi_serve.engines.llama_cpp.engine import LlamaCppEngine, LlamaCppSession
+from cogumi_serve.engines.settings import LlamaCppSettings
 
 
 @pytest.fixture(scope="session")
@@ -31,5 +32,5 @@ def engine() -> LlamaCppEngine:
 
 @pytest.fixture(scope="module")
 def session(engine: LlamaCppEngine, base_path: Path) -> Iterator[LlamaCppSession]:
-    with engine.open(base_path, context_tokens=1024) as opened:
+    with engine.open(base_path, OpenOptions(context_tokens=1024)) as opened:
         yield opened

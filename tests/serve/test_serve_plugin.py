@@ -15,7 +15,8 @@ from cogumi_core import Registry
 def test_the_engine_and_the_commands_are_found() -> None:
     registry = Registry.installed()
     assert "llama-cpp" in registry.names("engine")
-    assert registry.create("engine", "llama-cpp", threads=1).formats == {"gguf"}
+    assert registry.get("engine", "llama-cpp").component.accepts == {"gguf"}
+    assert callable(registry.create("engine", "llama-cpp", threads=1).open)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks GNU's OpenMP, which llama.cpp uses on Linux")
@@ -52,7 +53,8 @@ def test_buffers_that_would_use_amx_are_left_alone(amx: bool, smollm2: Path, mon
 
 def test_the_plugin_module_and_its_commands_import_nothing_heavy() -> None:
     program = (
-        "import sys, cogumi_serve.plugin, cogumi_serve.config, cogumi_serve.commands.commands\n"
+        "import sys, cogumi_serve.plugin, cogumi_serve.engines.settings\n"
+        "import cogumi_serve.commands.ask, cogumi_serve.commands.chat, cogumi_serve.commands.serve\n"
         "print([name for name in ('numpy', 'fastapi', 'uvicorn', 'llama_cpp', 'jinja2') if name in sys.modules])"
     )
     done = python(program)

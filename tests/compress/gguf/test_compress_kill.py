@@ -16,11 +16,12 @@ from processes import running, wait_until
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from cogumi_compress.config import GgufSettings, ZstdSettings
+from cogumi_compress.gguf.settings import GgufSettings
+from cogumi_compress.zstd.settings import ZstdSettings
 from cogumi_compress.gguf.compressor import GgufCompressor
 from cogumi_compress.zstd.compressor import ZstdCompressor
-from cogumi_core.api.interfaces import RunContext, Services
-from cogumi_core.api.types import ModelRef
+from cogumi_core import RunContext, Services
+from cogumi_core import ModelRef
 
 def progress(done, total=None, unit=""):
     print(unit, flush=True)
@@ -30,7 +31,7 @@ def progress(done, total=None, unit=""):
 kind, model, folder, hold = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
 made = GgufCompressor(GgufSettings(type="Q4_K_M", threads=1)) if kind == "gguf" else ZstdCompressor(ZstdSettings(level=19))
 run = RunContext(1, folder / "scratch", Services(None), progress)
-made.compress(ModelRef(model, "hf", ""), folder / "output", iter(()), run)
+made.compress(ModelRef(model, "hf", ""), folder / "output", run)
 """
 
 

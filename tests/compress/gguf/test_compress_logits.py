@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from compress_support import LLAMA3_ROPE, llama_logits, relative_error, write_tiny
 
-from cogumi_compress.families.llama_tensors import interleave_halves
 from cogumi_compress.gguf.export import export_gguf
 from cogumi_core.formats.gguf.header import read_header
+from cogumi_core.formats.llama.rows import interleave_halves
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from cogumi_compress.gguf.export import export_gguf
 from cogumi_compress.hf.tokenizer_files import CONTROL, USER_DEFINED, read_tokenizer
-from cogumi_core.api.errors import InputError
+from cogumi_core import InputError
 from cogumi_core.formats.gguf.header import read_header
 
 PRE_TOKENIZERS = ("smollm", "gpt-2", "llama-bpe", "dbrx", "qwen2")

@@ -6,18 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from compress_support import LLAMA3_ROPE, context, write_tiny
 from pydantic import ValidationError
 
-from cogumi_compress.config import GgufSettings, ZstdSettings
 from cogumi_compress.gguf.compressor import GgufCompressor
-from cogumi_compress.gguf.estimate import gguf_estimate
+from cogumi_compress.gguf.settings import GgufSettings
 from cogumi_compress.size.commands import size
+from cogumi_compress.size.estimate import gguf_estimate
 from cogumi_compress.size.size import read_model, type_sizes
-from cogumi_core.api.errors import InputError
-from cogumi_core.api.types import Estimate, ModelRef
+from cogumi_compress.zstd.settings import ZstdSettings
+from cogumi_core import Estimate, InputError, ModelRef
 
 
 def sized(*arguments: str | Path) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def test_a_size_is_exact_before_the_file_exists(kind: str, config: dict[str, Any
     folder = write_tiny(tmp_path / "model", **config)
     forecast = next(row for row in sized(folder)["types"] if row["name"] == kind)
     model = ModelRef(folder, "hf", "")
-    report = GgufCompressor(GgufSettings(type=kind)).compress(model, tmp_path / "output", iter(()), context(tmp_path))
+    report = GgufCompressor(GgufSettings(type=kind)).compress(model, tmp_path / "output", context(tmp_path))
     assert forecast["nbytes"] == report.metrics["bytes"]
     assert forecast["bits"] == report.metrics["bits_per_weight"]
     assert gguf_estimate(GgufSettings(type=kind), {"model": model}) == Estimate(bytes=report.metrics["bytes"])
@@ -84,6 +85,16 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
         read_model(tmp_path)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_the_estimate_of_an_exact_export_is_that_of_the_type_the_weights_have(dtype: Any, tmp_path: Path) -> None:
+    model = ModelRef(write_tiny(tmp_path / "model", dtype=dtype), "hf", "")
+    settings = GgufSettings(type="exact")
+    report = GgufCompressor(settings).compress(model, tmp_path / "output", context(tmp_path))
+    assert gguf_estimate(settings, {"model": model}) == Estimate(bytes=report.metrics["bytes"])
+    made = ModelRef(tmp_path / "output" / "model.gguf", "gguf", "")
+    assert gguf_estimate(settings, {"model": made}) == Estimate(bytes=report.metrics["bytes"])
+
+
 def test_an_estimate_of_a_model_that_is_not_there_yet_is_empty(tmp_path: Path) -> None:
     assert gguf_estimate(GgufSettings(), {}) == Estimate()
     assert gguf_estimate(GgufSettings(), {"model": ModelRef(tmp_path / "absent", "gguf", "")}) == Estimate()
@@ -109,6 +120,12 @@ UNKNOWN = [
 def test_an_unknown_type_gets_near_names(written: str, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         GgufSettings(type=written)
+
+
+def test_exact_takes_no_types_beside_it() -> None:
+    assert GgufSettings(type="Exact").type == "exact"
+    with pytest.raises(ValidationError, match="leave token_embedding_type, output_type and pure out"):
+        GgufSettings(type="exact", output_type="Q8_0")
 
 
 @pytest.mark.parametrize(("written", "size"), [("off", 0), (False, 0), ("128KiB", 131072), (4096, 4096)])

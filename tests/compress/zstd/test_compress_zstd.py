@@ -12,16 +12,15 @@ import pytest
 import zstandard
 from compress_support import context
 
-from cogumi_compress.config import ZstdSettings
 from cogumi_compress.zstd.compressor import ZstdCompressor
 from cogumi_compress.zstd.pack import pack, read_info, unpack
-from cogumi_core.api.errors import InputError, Interrupted
-from cogumi_core.api.types import CompressionReport, ModelRef
+from cogumi_compress.zstd.settings import ZstdSettings
+from cogumi_core import InputError, Interrupted, ModelFacts, ModelRef, ModelReport, Vocabulary
 
 
-def compress(path: Path, folder: Path, **settings: Any) -> CompressionReport:
+def compress(path: Path, folder: Path, **settings: Any) -> ModelReport:
     model = ModelRef(path, "gguf", "0" * 64)
-    return ZstdCompressor(ZstdSettings(**settings)).compress(model, folder / "output", iter(()), context(folder))
+    return ZstdCompressor(ZstdSettings(**settings)).compress(model, folder / "output", context(folder))
 
 
 def repetitive(path: Path, size: int = 3_000_000) -> Path:
@@ -38,6 +37,14 @@ def test_the_real_model_comes_back_bit_for_bit(smollm_gguf: Path, tmp_path: Path
     assert report.lossless
     assert report.metrics["sha256"] == hashlib.sha256(smollm_gguf.read_bytes()).hexdigest()
     assert report.metrics["bytes"] < report.metrics["unpacked_bytes"]
+
+
+def test_the_packed_model_is_the_same_model_so_all_its_facts_hold(tiny_gguf: Path, tmp_path: Path) -> None:
+    facts = ModelFacts({"ffn": 0.5}, "2:4", Vocabulary(32000, 128256, "English"), "Q5_0", {"mine": {"masks": "abc"}})
+    report = ZstdCompressor(ZstdSettings()).compress(
+        ModelRef(tiny_gguf, "gguf", "", facts), tmp_path / "output", context(tmp_path)
+    )
+    assert report.facts == facts
 
 
 @pytest.mark.parametrize("level", [1, 10, 19, 22])
@@ -144,5 +151,5 @@ def test_an_interruption_leaves_the_output_empty(tiny_gguf: Path, tmp_path: Path
 
     run = context(tmp_path, progress=stop)
     with pytest.raises(Interrupted):
-        ZstdCompressor(ZstdSettings()).compress(ModelRef(tiny_gguf, "gguf", ""), tmp_path / "output", iter(()), run)
+        ZstdCompressor(ZstdSettings()).compress(ModelRef(tiny_gguf, "gguf", ""), tmp_path / "output", run)
     assert list((tmp_path / "output").iterdir()) == []

@@ -1,4 +1,4 @@
-"""`kill -9` in the middle of paying for calls: what was given out is never bought again."""
+"""Several processes, and `kill -9` in the middle of paying for calls: nothing that was given out is bought again."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from processes import running
+from processes import running, wait_until
 
 CONCURRENCY, ROWS = 4, 80
 RUN = f"""
 import asyncio, os, sys
 from pathlib import Path
-from cogumi_core.calls import open_dispatcher
-from cogumi_core.api.types import Completion, CompletionRequest, Message, Price, Usage
+from cogumi_core.calls import open_calls
+from cogumi_core.api.types import Completion, CompletionRequest, Message, Price, Sampling, Usage
 
 class Shop:
     identity = {{"provider": "shop"}}
     price = Price(1.0, 1.0)
     concurrency = {CONCURRENCY}
     needs_reference = False
+    sampling = Sampling()
     bill = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     held, go = set(sys.argv[4:]), Path(sys.argv[3])
 
@@ -33,11 +34,12 @@ class Shop:
             await asyncio.sleep(0.004)
         return Completion("answer to " + text, Usage(1_000_000, 0), "stop", "m")
 
-requests = ((f"q{{n}}", CompletionRequest((Message("user", f"q{{n}}"),))) for n in range({ROWS}))
-with open_dispatcher(Path(sys.argv[1]), recipe="r") as dispatcher:
-    for row, answer in dispatcher.run(Shop(), requests, stage="s"):
-        print(row, flush=True)
-    print("spent", dispatcher.ledger.spent("r"), flush=True)
+requests = [CompletionRequest((Message("user", f"q{{n}}"),)) for n in range({ROWS})]
+with open_calls(Path(sys.argv[1]), root="r", recipe="r") as paid:
+    for request, answer in zip(requests, paid.stage("s").ask(Shop(), requests)):
+        assert answer.text == "answer to " + request.messages[0].content
+        print(request.messages[0].content, flush=True)
+    print("spent", paid.budget.spent, flush=True)
 """
 
 
@@ -99,15 +101,27 @@ def test_the_ledger_after_kills_has_one_line_for_each_answer(purchases: Purchase
     assert spent == f"spent {float(ROWS)}"
 
 
-def test_two_processes_share_one_cache(purchases: Purchases) -> None:
-    with purchases.start() as one, purchases.start() as other:
+def test_two_processes_that_ask_the_same_at_once_pay_once(purchases: Purchases) -> None:
+    with purchases.start(hold_from=0) as one, purchases.start(hold_from=0) as other:
+        wait_until(lambda: purchases.bill.exists() and bool(purchases.bought()))  # one of them waits for the other's answer
+        purchases.go.touch()
         for child in (one, other):
             given, _ = child.communicate()
             assert child.returncode == 0
-            assert len(given.split()) == ROWS + 2
-    before = len(purchases.bought())
-    purchases.finished()
-    assert len(purchases.bought()) == before
+            assert given.split() == [*(f"q{number}" for number in range(ROWS)), "spent", f"{float(ROWS)}"]
+    assert sorted(purchases.bought()) == sorted(f"q{number}" for number in range(ROWS))
+
+
+def test_what_a_killed_process_was_asking_is_free_at_once(purchases: Purchases) -> None:
+    with purchases.start(hold_from=0) as first:
+        wait_until(lambda: purchases.bill.exists() and len(purchases.bought()) == CONCURRENCY)
+        with purchases.start() as second:
+            first.send_signal(signal.SIGKILL)
+            purchases.go.touch()
+            given, _ = second.communicate()
+    assert second.returncode == 0
+    assert len(given.split()) == ROWS + 2
+    assert len(purchases.bought()) <= ROWS + CONCURRENCY
 
 
 def test_an_interruption_from_the_keyboard_keeps_what_was_answered(purchases: Purchases) -> None:

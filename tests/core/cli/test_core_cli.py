@@ -3,31 +3,27 @@
 import json
 import logging
 import os
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from processes import finished
+from section_support import COMPONENT, SECTION
 
 import cogumi_core
-from cogumi_core import BudgetExceeded, InputError, Interrupted, StageError, hookimpl
-from cogumi_core.cli import main as cli_main
+from cogumi_core import BudgetExceeded, InputError, Interrupted, Pending, StageError, hookimpl
 from cogumi_core.cli.context import Cli
 from cogumi_core.cli.main import BUILT_IN, main
 from cogumi_core.cli.output import print_table
+from cogumi_core.plugins import catalogue
 from cogumi_core.plugins.host import PluginHost
+from cogumi_core.recipe.sections import OWN
+from cogumi_core.testing import IsolatedPlugins
 
-
-@pytest.fixture(autouse=True)
-def _logging() -> Iterator[None]:
-    """`main` sets up logging, as a program may."""
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before
+LATER = [section.name for section in OWN[4:]]
 
 
 class Commands:
@@ -54,6 +50,13 @@ def try_it(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     return run
 
 
+@pytest.fixture
+def installed(isolated_plugins: IsolatedPlugins, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third party's section and its component are all that is installed."""
+    isolated_plugins.add(COMPONENT, sections=[SECTION], distribution="their-plugin")
+    monkeypatch.setattr(PluginHost, "discover", lambda environ=None: isolated_plugins.host)
+
+
 def raise_(error: BaseException) -> Callable[[], Any]:
     def body() -> None:
         raise error
@@ -65,6 +68,7 @@ ENDS = {
     "usage": (InputError("no such file: x. Write a path"), 2, "no such file: x. Write a path\n"),
     "stage": (StageError("gguf", "no disk space"), 1, "stage 'gguf' failed: no disk space\n"),
     "budget": (BudgetExceeded("the next call could pass 5 dollars"), 3, "the next call could pass 5 dollars\n"),
+    "pending": (Pending("a batch is under way; run again at 9:30"), 4, "a batch is under way; run again at 9:30\n"),
     "interrupted": (Interrupted("stopped; the same command goes on"), 130, "stopped; the same command goes on\n"),
     "Ctrl-C": (KeyboardInterrupt(), 130, "interrupted\n"),
     "system": (OSError(28, "No space left on device", "/mnt/x"), 1, "/mnt/x: No space left on device\n"),
@@ -97,11 +101,12 @@ def test_log_messages_go_to_standard_error(try_it: Callable[..., int], capfd: py
     assert (out, err) == ("", "WARNING cogumi: careful\n")
 
 
-@pytest.mark.parametrize(("command", "distribution"), cli_main._ELSEWHERE.items())
+@pytest.mark.parametrize("command", catalogue.commands())
 def test_command_of_a_plugin_that_is_not_there_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, distribution: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     monkeypatch.setattr(PluginHost, "discover", lambda environ=None: PluginHost())
+    distribution = catalogue.distribution_for(command=command)
     assert main([command]) == 2
     assert (
         f"there is no command '{command}'. It comes with {distribution}; try: pip install {distribution}"
@@ -115,6 +120,24 @@ def test_command_of_a_plugin_that_failed_says_why(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(PluginHost, "discover", lambda environ=None: host)
     assert main(["ask"]) == 2
     assert "It comes with cogumi-serve, whose plugin is failed: it implements no hook" in capsys.readouterr().err
+
+
+def test_command_that_an_older_plugin_lacks_says_to_upgrade(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host = PluginHost()
+    host.register(Commands(lambda: None), "serve", "cogumi-serve", "0.0.1")
+    monkeypatch.setattr(PluginHost, "discover", lambda environ=None: host)
+    assert main(["ask"]) == 2
+    assert "cogumi-serve 0.0.1 has it not; try: pip install --upgrade cogumi-serve" in capsys.readouterr().err
+
+
+def test_mistyped_command_of_a_plugin_that_is_not_there_gets_the_near_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(PluginHost, "discover", lambda environ=None: PluginHost())
+    assert main(["serv"]) == 2
+    assert "Did you mean 'serve'?" in capsys.readouterr().err
 
 
 def test_mistyped_command_gets_the_near_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,7 +165,7 @@ def test_version_is_the_distributions(capsys: pytest.CaptureFixture[str]) -> Non
 def test_plugins_json_has_the_promised_shape(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert set(found) == {"components", "plugins"}
+    assert {"components", "plugins", "kinds", "sections"} <= found.keys()
     assert {frozenset(item) for item in found["components"]} == {
         frozenset({"kind", "name", "summary", "distribution", "version", "state", "error"})
     }
@@ -162,6 +185,23 @@ def test_table_on_a_terminal_keeps_brackets(monkeypatch: pytest.MonkeyPatch, cap
     assert "pip install x[red]" in capsys.readouterr().out
 
 
+def test_plugins_lists_every_kind_and_every_section(installed: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["kinds"] == [*cogumi_core.KINDS, "counter"]
+    assert [row["name"] for row in found["sections"]] == [*(section.name for section in OWN[:4]), "count", *LATER]
+    assert main(["plugins"]) == 0
+    out = capsys.readouterr().out
+    assert "counts the words of the rows" in out
+    assert "no engine is there; try: pip install" in out
+
+
+def test_schema_has_the_sections_of_plugins(installed: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    found = json.loads(capsys.readouterr().out)["properties"]["count"]
+    assert found["items"]["oneOf"][0]["properties"]["use"]["const"] == "words"
+
+
 def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "Cogumi recipe"
@@ -169,8 +209,7 @@ def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_reader_that_leaves_is_no_error() -> None:
     program = "import sys; from cogumi_core.cli.main import main; sys.exit(main(['schema']))"
-    command = f"{sys.executable} -c {program!r} | true; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    done = finished("bash", "-c", f"{sys.executable} -c {program!r} | true; exit ${{PIPESTATUS[0]}}")
     assert (done.returncode in {0, 1}, done.stderr) == (True, "")
 
 

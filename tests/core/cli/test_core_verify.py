@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import finished
 
 from cogumi_core.store.artifacts import Artifact, Manifest
 from cogumi_core.store.digests import digest_files
 from cogumi_core.store.fingerprint import fingerprint
 from cogumi_core.store.store import Store
 
-INPUTS = {"kind": "compressor", "component": "gguf"}
+INPUTS = {"stage": "compress", "component": "gguf"}
 KEY = fingerprint(INPUTS)
 
 
@@ -29,12 +29,11 @@ def artifact(store: Store) -> Artifact:
     with store.building(KEY) as building:
         (building.output / "model.gguf").write_bytes(b"weights")
         (building.output / "notes.txt").write_bytes(b"abc")
-        return building.commit(Manifest("model", "compressor", "gguf", "cogumi-core", KEY, INPUTS, stage="compress[0]"))
+        return building.commit(Manifest("model", "compress", "gguf", "cogumi-core", KEY, INPUTS, stage="compress[0]"))
 
 
-def cogumi(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cogumi_core.cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def cogumi(*arguments: str | Path) -> Any:
+    return finished(sys.executable, "-m", "cogumi_core.cli.main", *arguments)
 
 
 def test_an_intact_artifact_is_ok(artifact: Artifact) -> None:
@@ -78,7 +77,7 @@ def listed(store: Store) -> Any:
 def test_the_store_lists_its_artifacts(store: Store, artifact: Artifact) -> None:
     store.pin("recipe.yaml", [KEY])
     (row,) = listed(store)["artifacts"]
-    assert (row["kind"], row["component"], row["bytes"], row["recipes"]) == ("compressor", "gguf", 10, ["recipe.yaml"])
+    assert (row["stage_id"], row["component"], row["bytes"], row["recipes"]) == ("compress", "gguf", 10, ["recipe.yaml"])
     assert "1 artifacts, 10 B" in cogumi("store", "ls", "--store", store.root).stdout
 
 

@@ -11,13 +11,15 @@ import pytest
 
 from cogumi_core.api.errors import InputError
 from cogumi_core.api.locate import locate
-from cogumi_core.api.types import GenerateRequest, Message, Token
+from cogumi_core.api.types import GenerateRequest, Message, OpenOptions, Token
 from cogumi_core.measure.fidelity import Fidelity, _student, measure_fidelity
 from cogumi_core.plugins.registry import Registry
 
 
 class LetterSession:
     """A model whose prediction is always the same distribution over its alphabet; one letter is one token."""
+
+    parallel = 1
 
     def __init__(self, shares: Mapping[str, float], context_tokens: int) -> None:
         self.context_tokens = context_tokens
@@ -52,14 +54,12 @@ class LetterSession:
 class LetterEngine:
     """Opens models that are known by name."""
 
-    formats = frozenset({"letters"})
-
     def __init__(self, **models: Mapping[str, float]) -> None:
         self.models = models
         self.sessions: dict[str, LetterSession] = {}
 
-    def open(self, model: Path, *, context_tokens: int = 2048, **options: object) -> LetterSession:
-        self.sessions[model.name] = LetterSession(self.models[model.name], context_tokens)
+    def open(self, model: Path, options: OpenOptions) -> LetterSession:
+        self.sessions[model.name] = LetterSession(self.models[model.name], options.context_tokens)
         return self.sessions[model.name]
 
 

@@ -18,6 +18,7 @@ from cogumi_core import (
     PluginError,
     RecipeError,
     RowFilter,
+    RunContext,
     Services,
     Settings,
     UnknownComponent,
@@ -25,8 +26,9 @@ from cogumi_core import (
     hookimpl,
 )
 from cogumi_core.api.component import KINDS
+from cogumi_core.plugins.catalogue import distribution_for
 from cogumi_core.plugins.host import PluginHost
-from cogumi_core.plugins.registry import _FIRST_PARTY, Registry
+from cogumi_core.plugins.registry import Registry
 from cogumi_core.testing import IsolatedPlugins
 
 
@@ -47,8 +49,9 @@ class Length(RowFilter):
 def test_component_works_without_files_store_or_cli(isolated_plugins: IsolatedPlugins) -> None:
     isolated_plugins.offer("filter", "short", Length, LengthSettings)
     short = isolated_plugins.registry().create("filter", "short", max_words=2)
-    examples = [Example("a", "?", "one two"), Example("b", "?", "one two three")]
-    assert [verdict.keep for verdict in short.verdicts(examples)] == [True, False]
+    examples = [Example.of("a", "?", "one two"), Example.of("b", "?", "one two three")]
+    run = RunContext(0, Path(), isolated_plugins.registry().services)
+    assert [verdict.keep for verdict in short.verdicts(examples, run)] == [True, False]
 
 
 def test_settings_may_be_called_kind_or_name(isolated_plugins: IsolatedPlugins) -> None:
@@ -109,7 +112,9 @@ def test_first_party_plugin_that_is_there_is_not_advised() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_says_what_to_install(kind: str) -> None:
-    with pytest.raises(UnknownComponent, match=f"No {kind} is installed; try: pip install {_FIRST_PARTY[kind]}"):
+    known = distribution_for(kind=kind)
+    advice = f"No {kind} is installed; try: pip install {known}" if known else f"No {kind} is installed"
+    with pytest.raises(UnknownComponent, match=advice):
         Registry(PluginHost()).get(kind, "any")
 
 

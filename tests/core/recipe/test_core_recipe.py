@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from cogumi_core import Component, RecipeError, Settings
+from cogumi_core import Component, Engine, Limits, RecipeError, Section, Settings, Teacher, Use, engine_of_recipe
 from cogumi_core.api.settings import ByteSize
 from cogumi_core.plugins.registry import Registry
-from cogumi_core.recipe.parse import SECTIONS, Budget, Measure, Recipe, load_recipe, parse_recipe
+from cogumi_core.recipe.form import Header, Measure
+from cogumi_core.recipe.parse import load_recipe, parse_recipe
 from cogumi_core.recipe.schema import json_schema
+from cogumi_core.recipe.sections import OWN
 from cogumi_core.testing import IsolatedPlugins
 
 
@@ -91,7 +93,7 @@ measure: {tokens: 512, context: 128}
 
 def test_whole_recipe_is_read(registry: Registry) -> None:
     recipe = parse_recipe(WHOLE, registry=registry)
-    assert (recipe.name, recipe.seed, recipe.budget) == ("quickstart", 17, Budget(5.0, 140_000_000))
+    assert (recipe.name, recipe.seed, recipe.budget) == ("quickstart", 17, Limits(5.0, 140_000_000))
     assert recipe.measure == Measure(True, None, 512, 128)
     assert [step.label for step in recipe.steps] == [
         "sources[0]:jsonl",
@@ -108,7 +110,7 @@ def test_whole_recipe_is_read(registry: Registry) -> None:
 
 
 def test_steps_carry_checked_settings_and_their_provider(registry: Registry) -> None:
-    step = parse_recipe(WHOLE, registry=registry).compress[0]
+    step = parse_recipe(WHOLE, registry=registry).of("compress")[0]
     assert isinstance(step.settings, AnySettings)
     assert (step.settings.type, step.settings.target) == ("Q5_0", 94_371_840)
     assert (step.kind, step.provided.provider) == ("compressor", "cogumi-all 0.1.0")
@@ -116,7 +118,7 @@ def test_steps_carry_checked_settings_and_their_provider(registry: Registry) -> 
 
 def test_only_student_and_compress_is_a_recipe(registry: Registry) -> None:
     recipe = parse_recipe("student: org/model\ncompress:\n  - use: awq\n", "small.yaml", registry=registry)
-    assert (recipe.name, recipe.seed, len(recipe.compress), recipe.router) == ("small", 0, 1, None)
+    assert (recipe.name, recipe.seed, len(recipe.of("compress")), recipe.of("router")) == ("small", 0, 1, ())
 
 
 def test_recipe_equals_itself_and_keeps_its_text(tmp_path: Path, registry: Registry) -> None:
@@ -184,7 +186,7 @@ WRONG = {
     "bare name": ("student: m\ncompress:\n  - awq\n", "line 3, compress[0]: must be a mapping: write `{use: awq}`"),
     "no use": (
         "student: m\ncompress:\n  - with: {}\n",
-        "line 3, compress[0]: `use:` must name a compressor. Installed: awq, gguf, zstd",
+        "line 3, compress[0]: `use:` must name a compressor or trainer. Installed: awq, gguf, zstd, qlora",
     ),
     "setting beside use": (
         "student: m\ncompress:\n  - {use: awq, type: Q4_0}\n",
@@ -255,7 +257,7 @@ WRONG = {
     "order after packing": (
         "student: m.gguf\ncompress: [{use: zstd}, {use: gguf}]\n",
         "line 2, compress[1].use: stage 'gguf' needs a Hugging Face model or a GGUF model, "
-        "but 'zstd' before it gives a packed file",
+        "but 'zstd' before it gives 'zstd' form",
     ),
     "modifier without gguf": (
         "student: org/model\nmodifiers: [{use: automation}]\n",
@@ -390,7 +392,7 @@ VALUES = {
 def test_value_means_what_a_person_means(registry: Registry, line: str, expected: tuple[str, object]) -> None:
     recipe = parse_recipe(f"student: m\ncompress:\n  - use: awq\n    with:\n      {line}\n", registry=registry)
     name, value = expected
-    assert getattr(recipe.compress[0].settings, name) == value
+    assert getattr(recipe.of("compress")[0].settings, name) == value
 
 
 def test_keys_stay_text(registry: Registry) -> None:
@@ -409,7 +411,7 @@ def test_measure_can_be_switched_off(registry: Registry, text: str, expected: bo
 
 def test_teachers_without_shares_have_equal_ones(registry: Registry) -> None:
     recipe = parse_recipe("sources: [{use: jsonl}]\ndistill: [{use: local}, {use: reference}]\n", registry=registry)
-    assert [step.share for step in recipe.distill] == [0.5, 0.5]
+    assert [step.share for step in recipe.of("distill")] == [0.5, 0.5]
 
 
 def test_section_without_a_value_is_as_good_as_absent(registry: Registry) -> None:
@@ -426,9 +428,9 @@ def test_component_whose_settings_do_not_import_is_one_problem() -> None:
 
 def test_schema_tells_components_apart_by_their_name(registry: Registry) -> None:
     schema = json_schema(registry)
-    assert set(SECTIONS) <= set(schema["properties"])
+    assert {section.name for section in OWN} <= set(schema["properties"])
     steps = schema["properties"]["compress"]["items"]["oneOf"]
-    assert [step["properties"]["use"]["const"] for step in steps] == ["awq", "gguf", "zstd"]
+    assert [step["properties"]["use"]["const"] for step in steps] == ["awq", "gguf", "zstd", "qlora"]
     assert "share" in schema["properties"]["distill"]["items"]["oneOf"][0]["properties"]
     assert json.loads(json.dumps(schema)) == schema
 
@@ -442,5 +444,114 @@ def test_schema_finds_every_definition_it_refers_to(registry: Registry) -> None:
 
 
 def test_schema_and_parser_know_the_same_keys(registry: Registry) -> None:
-    fields = set(Recipe.__dataclass_fields__) - {"path", "base_dir", "text"}
-    assert set(json_schema(registry)["properties"]) == fields
+    assert set(json_schema(registry)["properties"]) == {*Header.model_fields, *(section.name for section in OWN)}
+
+
+# --- components inside components ----------------------------------------------------------------------------------------
+
+
+class Inner(Settings):
+    strength: int = Field(1, ge=1, le=5, description="how much")
+    api_key_env: str = Field("INNER_KEY", description="name of the variable with the key")
+
+
+class Outer(Settings):
+    judge: Use[Teacher] = Field(description="who judges")
+    more: list[Use[Teacher]] = Field(default_factory=list, description="others")
+    engine: Use[Engine] | None = engine_of_recipe("what runs it")
+
+
+@pytest.fixture
+def nesting() -> Registry:
+    plugins = IsolatedPlugins()
+    plugins.add(
+        Component("teacher", "wise", "s", Inner, object),
+        Component("filter", "judged", "s", Outer, object),
+        Component("engine", "alpha", "s", Settings, object, accepts=frozenset({"gguf"})),
+        Component("engine", "beta", "s", Inner, object, accepts=frozenset({"gguf"})),
+    )
+    return plugins.registry()
+
+
+def judged(with_: str, head: str = "") -> str:
+    return f"{head}dataset: d\nfilter:\n  - use: judged\n    with:\n      {with_}\n"
+
+
+NESTED_WRONG = {
+    "unknown name": ("judge: wize", "line 5, filter[0].with.judge: no teacher named 'wize'. Did you mean 'wise'?"),
+    "unknown setting": (
+        "judge: {use: wise, with: {strenght: 3}}",
+        "line 5, filter[0].with.judge.with.strenght: unknown setting of 'wise'. Did you mean 'strength'?",
+    ),
+    "bound": (
+        "judge: {use: wise, with: {strength: 9}}",
+        "line 5, filter[0].with.judge.with.strength: must be at most 5, not 9",
+    ),
+    "in a list": (
+        "{judge: wise, more: [wise, {use: wise, with: {strength: 0}}]}",
+        "line 5, filter[0].with.more[1].with.strength: must be at least 1, not 0",
+    ),
+    "another kind": ("judge: alpha", "line 5, filter[0].with.judge: no teacher named 'alpha'"),
+    "no mapping": (
+        "judge: 5",
+        "line 5, filter[0].with.judge: must be the name of a teacher, or a mapping of `use:` and `with:`",
+    ),
+    "missing": ("more: []", "line 4, filter[0].with.judge: is required: who judges"),
+    "key": (
+        "judge: {use: wise, with: {api_key: hunter2}}",
+        "line 5, filter[0].with.judge.with.api_key: keys are never read from recipes",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "line"), NESTED_WRONG.values(), ids=NESTED_WRONG)
+def test_a_mistake_inside_a_component_of_a_component_has_its_line(nesting: Registry, text: str, line: str) -> None:
+    text = judged(text) if not text.startswith("{") else judged("x").replace("with:\n      x", f"with:\n      {text}")
+    found = problems(text, nesting)
+    assert [told for told in found if told.startswith(line)], found
+
+
+def test_a_nested_component_is_there_with_its_settings(nesting: Registry) -> None:
+    (step,) = parse_recipe(judged("judge: {use: wise, with: {strength: 3}}"), registry=nesting).of("filter")
+    assert [provided.component.name for provided, _ in step.used] == ["judged", "wise", "alpha"]
+    (inner,) = [settings for _, settings in step.used if isinstance(settings, Inner)]
+    assert inner.strength == 3
+
+
+@pytest.mark.parametrize(
+    ("head", "with_", "engine"),
+    [
+        ("", "judge: wise", "alpha"),
+        ("engine: beta\n", "judge: wise", "beta"),
+        ("engine: {use: beta, with: {strength: 2}}\n", "judge: wise", "beta"),
+        ("engine: beta\n", "{judge: wise, engine: alpha}", "alpha"),
+    ],
+)
+def test_the_engine_is_the_recipes_unless_a_component_names_one(nesting: Registry, head: str, with_: str, engine: str) -> None:
+    (step,) = parse_recipe(judged(with_, head), registry=nesting).of("filter")
+    assert [p.component.name for p, _ in step.used if p.component.kind == "engine"] == [engine]
+
+
+def test_a_section_of_a_plugin_is_read_like_any_other() -> None:
+    plugins = IsolatedPlugins()
+    section = Section("check", ("checker",), "looks", "m:S", many=True, inputs=("dataset",), gives="dataset", after="filter")
+    plugins.add(Component("checker", "spelling", "s", Inner, object), sections=[section])
+    registry = plugins.registry()
+    recipe = parse_recipe("dataset: d\ncheck:\n  - {use: spelling, with: {strength: 2}}\n", registry=registry)
+    assert [step.label for step in recipe.steps] == ["check[0]:spelling"]
+    assert problems("dataset: d\ncheck:\n  - {use: speling}\n", registry)[0].startswith(
+        "line 3, check[0].use: no checker named 'speling'. Did you mean 'spelling'?"
+    )
+    assert problems("dataset: d\nchek:\n  - {use: spelling}\n", registry) == [
+        "line 2, chek: unknown section. Did you mean 'check'?"
+    ]
+    assert "check" in json_schema(registry)["properties"]
+
+
+def test_two_recipes_of_one_name_in_two_files_have_two_roots(tmp_path: Path, registry: Registry) -> None:
+    roots = set()
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "r.yaml").write_text("name: same\nstudent: m.gguf\n")
+        roots.add(load_recipe(tmp_path / folder / "r.yaml", registry).root)
+    assert len(roots) == 2

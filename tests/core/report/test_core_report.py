@@ -4,37 +4,43 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from dataclasses import fields, replace
+from dataclasses import replace
+from html import escape as html_escape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import report_support
-from report_support import EMPTY, FULL, HOSTILE, MODIFIER, ROUTER, stage
+from processes import python
+from report_support import EMPTY, FULL, HOSTILE, MODIFIER, OFFERS, ROUTER, having, stage
 
 from cogumi_core.api.errors import InputError, MissingDependency
 from cogumi_core.api.types import Interval, LossPoint, RouterReport
 from cogumi_core.cli.main import main
+from cogumi_core.report import page as page_module
 from cogumi_core.report import wording
-from cogumi_core.report.data import (
-    Budget,
-    CompressionRow,
-    DataRow,
-    NamedModifier,
-    NamedRouter,
-    Part,
-    ReportData,
-    from_json,
-    to_json,
-)
+from cogumi_core.report.budget import Budget, Paid, Part
+from cogumi_core.report.compression import Compression, CompressionRow
+from cogumi_core.report.data import DataRow
+from cogumi_core.report.document import ReportData, from_json, to_json
 from cogumi_core.report.files import from_system, write_report
+from cogumi_core.report.modifiers import NamedModifier
+from cogumi_core.report.overview.picture import picture
 from cogumi_core.report.page import render
-from cogumi_core.report.picture import picture
+from cogumi_core.report.part import ReportPart
+from cogumi_core.report.router import NamedRouter
+from cogumi_core.report.sections import SECTIONS
+from cogumi_core.report.spend import Spend
 
+NOBODY = Interval(0, 0, 0, 0)
 VOID = {"meta", "link", "img", "br", "hr", "input", "col"}
+
+
+def escape(text: str) -> str:
+    """As the page writes it."""
+    return html_escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
 
 
 class Tags(HTMLParser):
@@ -76,17 +82,27 @@ def headings(page: str) -> list[str]:
 
 
 def test_a_full_report_has_every_section(page: str) -> None:
-    expected = ["The chain", "Rows", "Training", "Compression", "Modifiers", "Router", "Budget"]
-    assert headings(page) == [*expected, "Time, tokens and dollars", "The recipe", "Provenance"]
+    own = ["The chain", "Rows", "Training", "Compression", "Modifiers", "Router"]
+    theirs = escape(HOSTILE)
+    assert headings(page) == [*own, theirs, "Budget", "Time, tokens and dollars", "Provenance", "The recipe"]
+    assert set(FULL.sections) == {section.name for section in SECTIONS}
 
 
 def test_sections_without_content_do_not_appear() -> None:
     assert headings(render(EMPTY)) == ["The recipe"]
 
 
-@pytest.mark.parametrize("name", [item.name for item in fields(ReportData) if item.name not in ("name", "seed", "recipe")])
-def test_any_one_section_may_be_missing(name: str) -> None:
-    Tags(render(replace(FULL, **{name: getattr(EMPTY, name)})))
+@pytest.mark.parametrize("name", [section.name for section in SECTIONS])
+def test_any_one_section_may_be_missing_or_stand_alone(name: str) -> None:
+    Tags(render(having(FULL, **{name: None})))
+    Tags(render(having(EMPTY, **{name: FULL.sections[name]})))
+
+
+def test_every_section_is_one_folder_with_its_template() -> None:
+    room = Path(page_module.__file__).parent
+    folders = {path.parent.name for path in room.glob("*/template.html")}
+    assert folders == {section.name for section in SECTIONS}
+    assert all((room / name / "__init__.py").is_file() for name in folders)
 
 
 def test_the_page_is_well_formed_and_loads_nothing(page: str, tags: Tags) -> None:
@@ -118,17 +134,15 @@ def test_ids_on_the_page_are_unique(page: str) -> None:
 def test_the_same_data_gives_the_same_bytes(page: str) -> None:
     code = "import sys; sys.path.insert(0, sys.argv[1])\nfrom report_support import FULL\n"
     code += "from cogumi_core.report.page import render\nsys.stdout.buffer.write(render(FULL).encode())"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(Path(report_support.__file__).parent)], check=True, capture_output=True
-    )
-    assert done.stdout.decode() == page
+    done = python(code, Path(report_support.__file__).parent)
+    assert done.stdout == page, done.stderr
 
 
 def test_the_order_of_mappings_does_not_show(page: str) -> None:
     configurations = dict(reversed(MODIFIER.configurations.items()))
     fixed = tuple(dict(reversed(row.items())) for row in MODIFIER.fixed)
-    other = NamedModifier("automation", replace(MODIFIER, configurations=configurations, fixed=fixed))
-    assert render(replace(FULL, modifiers=(other,))) == page
+    other = NamedModifier("automation", replace(MODIFIER, configurations=configurations, fixed=fixed), "rank-32")
+    assert render(having(FULL, modifiers=(other,))) == page
 
 
 @pytest.mark.parametrize(
@@ -145,6 +159,7 @@ def test_the_order_of_mappings_does_not_show(page: str) -> None:
         "95.0 % of those fall below the threshold",
         "$0.0042",
         "GPU kernels",
+        "Q5_0; zeros: attention 50 %, ffn 50 % (2:4); vocabulary of 32,000 of 49,152 tokens, kept for English",
         "94.1 MB of 140.0 MB",
     ],
 )
@@ -159,15 +174,69 @@ def test_the_paired_table_adds_up_to_the_tasks(page: str) -> None:
 
 
 def test_counts_that_do_not_fit_together_make_no_paired_table() -> None:
-    odd = NamedModifier("odd", replace(MODIFIER, won=500))
-    assert 'class="pairs"' not in render(replace(FULL, modifiers=(odd,)))
+    odd = NamedModifier("odd", replace(MODIFIER, offers=(replace(OFFERS[0], won=500),)), "rank-32")
+    assert 'class="pairs"' not in render(having(FULL, modifiers=(odd,)))
+
+
+def verdicts(page: str) -> dict[str, str]:
+    """Folder of each adapter in the table of offers, and what became of it."""
+    return dict(re.findall(r"<tr><th>(rank-\d+)</th>.*?<td>([^<]*)</td></tr>", page))
 
 
 def test_a_refused_modifier_says_so() -> None:
-    refused = NamedModifier("m", replace(MODIFIER, accepted=False, reason="No gain on held-out tasks."))
-    page = render(replace(FULL, modifiers=(refused,)))
-    assert "refused" in page
-    assert "No gain on held-out tasks." in page
+    offer = replace(OFFERS[0], accepted=False, reason="No gain on held-out tasks.")
+    page = render(having(FULL, modifiers=(NamedModifier("m", replace(MODIFIER, offers=(offer,))),)))
+    assert '<span class="bad">refused</span>' in page
+    assert verdicts(page) == {"rank-32": "refused: No gain on held-out tasks."}
+
+
+def test_every_offer_says_what_became_of_it(page: str) -> None:
+    assert verdicts(page) == {
+        "rank-32": "carried in the system",
+        "rank-8": "left out: another one is carried",
+        "rank-2": f"refused: {escape(HOSTILE)}",
+    }
+
+
+def test_the_figures_are_those_of_the_adapter_that_is_carried() -> None:
+    page = render(having(FULL, modifiers=(NamedModifier("m", MODIFIER, "rank-8"),)))
+    assert "the system solves 55.0 % [48.1, 61.7]" in page
+    assert "9.7 MB" in page
+    assert "2.4 MB" in page
+
+
+def test_a_modifier_without_room_says_so() -> None:
+    page = render(having(FULL, modifiers=(NamedModifier("m", MODIFIER, None),)))
+    assert '<span class="bad">left out for want of bytes</span>' in page
+    assert verdicts(page)["rank-8"] == "left out for want of bytes"
+
+
+def test_what_any_stage_spent_is_in_both_tables(page: str) -> None:
+    for heading in ("Budget", "Time, tokens and dollars"):
+        section = re.search(rf"<h2>{heading}</h2>.*?</section>", page, re.DOTALL)
+        assert section
+        row = re.search(r"<tr><th[^>]*>filter\[0\]:judged.*?</tr>", section[0], re.DOTALL)
+        assert row
+        assert "$0.01" in row[0]
+
+
+def test_calls_of_an_unknown_price_are_not_taken_for_free() -> None:
+    paid = (Paid("filter[0]:judged", Spend(None, 12)), Paid("distill", Spend(0.5, 3)))
+    page = render(having(FULL, budget=Budget(paid=paid)))
+    assert "not known" in page
+    assert "what filter[0]:judged cost is not known" in page
+    assert "$0.50" in page
+
+
+def test_a_plugins_part_is_a_table_of_plain_values(page: str) -> None:
+    section = re.search(rf"<h2>{re.escape(escape(HOSTILE))}</h2>.*?</section>", page, re.DOTALL)
+    assert section
+    cells = re.findall(r"<td>(.*?)</td>", section[0])
+    assert cells == [escape(HOSTILE), "0.25", "yes", "b", "1,200", "–"]
+
+
+def test_a_part_without_a_table_is_only_words() -> None:
+    assert "<table" not in render(having(EMPTY, parts=(ReportPart("Only words", ("One.", "Two.")),)))
 
 
 @pytest.mark.parametrize(
@@ -180,22 +249,23 @@ def test_a_refused_modifier_says_so() -> None:
     ],
 )
 def test_a_router_that_measured_little_still_has_a_section(router: RouterReport) -> None:
-    Tags(render(replace(FULL, router=NamedRouter("other", router))))
+    Tags(render(having(FULL, router=NamedRouter("other", router))))
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        replace(FULL, data=(DataRow("filter[0]", 0, 0, 0),)),
-        replace(FULL, budget=Budget()),
-        replace(FULL, budget=Budget((Part("base", 0),), 0, 0.0, None)),
-        replace(FULL, budget=Budget((Part("base", 200),), 100)),
-        replace(FULL, compression=(CompressionRow("c", 0),)),
-        replace(
-            FULL, modifiers=(NamedModifier("m", replace(MODIFIER, result=Interval(0, 0, 0, 0), baseline=Interval(0, 0, 0, 0))),)
+        having(FULL, data=(DataRow("filter[0]", 0, 0, 0),)),
+        having(FULL, budget=Budget()),
+        having(FULL, budget=Budget((Part("base", 0),), 0, (), None)),
+        having(FULL, budget=Budget((Part("base", 200),), 100)),
+        having(FULL, compression=Compression((CompressionRow("c", 0),))),
+        having(
+            FULL,
+            modifiers=(NamedModifier("m", replace(MODIFIER, baseline=NOBODY, offers=(replace(OFFERS[0], result=NOBODY),))),),
         ),
-        replace(FULL, trainings=(replace(FULL.trainings[0], losses=(LossPoint(1, float("nan"), 0.0),)),)),
-        replace(FULL, stages=(stage("one", "model", "x"),)),
+        having(FULL, training=(replace(FULL.sections["training"][0], losses=(LossPoint(1, float("nan"), 0.0),)),)),
+        having(FULL, stages=(stage("one", "model", "x"),)),
     ],
 )
 def test_odd_but_possible_figures_are_drawn(data: ReportData) -> None:
@@ -203,23 +273,16 @@ def test_odd_but_possible_figures_are_drawn(data: ReportData) -> None:
 
 
 def test_a_system_above_its_budget_is_shown_in_the_colour_of_trouble() -> None:
-    assert 'class="figure bad">200 B' in render(replace(FULL, budget=Budget((Part("base", 200),), 100)))
+    assert 'class="figure bad">200 B' in render(having(FULL, budget=Budget((Part("base", 200),), 100)))
 
 
 @pytest.mark.parametrize("columns", [1, 2, 6])
 def test_boxes_of_the_picture_do_not_overlap_and_stay_inside(columns: int) -> None:
-    found = picture(replace(FULL, stages=tuple(stage(f"s{i}", "model", HOSTILE * 3) for i in range(11))), columns)
-    assert found is not None
+    found = picture([(f"s{i}", HOSTILE * 3, "98.2 MB", "ab12ab12") for i in range(12)], columns)
     places = {(box.x, box.y) for box in found.boxes}
     assert len(places) == len(found.boxes) == 12
     assert all(x + 148 <= found.width and y + 82 <= found.height for x, y in places)
     assert len(found.arrows) == 11
-
-
-def test_measurements_are_not_in_the_picture(page: str) -> None:
-    chain = re.search(r'<svg class="wide".*?</svg>', page, re.DOTALL)
-    assert chain
-    assert "measure:" not in chain[0]
 
 
 def test_a_report_survives_json() -> None:
@@ -228,9 +291,9 @@ def test_a_report_survives_json() -> None:
 
 
 def test_a_loss_that_is_not_a_number_survives_json() -> None:
-    data = replace(FULL, trainings=(replace(FULL.trainings[0], losses=(LossPoint(1, float("inf"), 0.0),)),))
+    data = having(FULL, training=(replace(FULL.sections["training"][0], losses=(LossPoint(1, float("inf"), 0.0),)),))
     assert json.loads(to_json(data))
-    assert from_json(to_json(data)).trainings[0].losses[0].loss == float("inf")
+    assert from_json(to_json(data)).sections["training"][0].losses[0].loss == float("inf")
 
 
 def damaged(**changes: object) -> str:
@@ -246,10 +309,11 @@ def damaged(**changes: object) -> str:
         "{}",
         '{"format": "cogumi-report", "version": 99, "report": {}}',
         damaged(seed="x"),
-        damaged(stages=[{}]),
-        damaged(stages="none"),
         damaged(unknown=1),
-        damaged(router={"name": "x", "report": None}),
+        damaged(sections={"stages": [{}]}),
+        damaged(sections={"stages": "none"}),
+        damaged(sections={"unknown": 1}),
+        damaged(sections={"router": {"name": "x", "report": None}}),
         "[" * 100_000,
     ],
 )
@@ -297,7 +361,15 @@ def test_a_missing_library_names_the_extra_and_writes_nothing(
 def test_reading_report_data_needs_no_drawing_library() -> None:
     code = "import sys, cogumi_core.report.files, cogumi_core.measure.fidelity\n"
     code += "assert not {'jinja2', 'matplotlib', 'numpy'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_plugins_part_costs_nothing_to_import() -> None:
+    done = python(
+        "import sys; from cogumi_core import ReportPart; print(len({'pydantic', 'click', 'jinja2'} & set(sys.modules)))"
+    )
+    assert done.stdout == "0\n", done.stderr
 
 
 @pytest.mark.parametrize(

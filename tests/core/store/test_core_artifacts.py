@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cogumi_core.api.errors import DamagedArtifact, InputError, StoreError
+from cogumi_core.api.types import ModelFacts, Vocabulary
 from cogumi_core.store.artifacts import (
     Artifact,
     DigestCache,
@@ -27,18 +28,19 @@ from cogumi_core.store.artifacts import (
 from cogumi_core.store.fingerprint import fingerprint, sha256_text
 from cogumi_core.store.store import Store
 
-INPUTS = {"kind": "compressor", "component": "gguf", "seed": 1}
+INPUTS = {"stage": "compress", "component": "gguf", "seed": 1}
 FINGERPRINT = fingerprint(INPUTS)
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=20)
 FILES = st.dictionaries(NAMES.filter(lambda name: name not in (".", "..", "manifest.json")), st.binary(max_size=50), max_size=6)
 
 
-def build(root: Path, files: dict[str, bytes], **facts: object) -> Artifact:
+def build(root: Path, files: dict[str, bytes], form: str = "", facts: ModelFacts | None = None) -> Artifact:
     with Store(root).building(FINGERPRINT) as building:
         for name, content in files.items():
             (building.output / name).parent.mkdir(parents=True, exist_ok=True)
             (building.output / name).write_bytes(content)
-        return building.commit(Manifest("model", "compressor", "gguf", "cogumi-core", FINGERPRINT, INPUTS, facts=facts))
+        manifest = Manifest("model", "compress", "gguf", "cogumi-core", FINGERPRINT, INPUTS, format=form, facts=facts)
+        return building.commit(manifest)
 
 
 @pytest.fixture
@@ -141,9 +143,9 @@ def test_one_packed_file_is_verified_by_the_manifest_beside_it(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "is not an artifact: manifest.json cannot be read"),
-        ("{", "is damaged: not valid JSON"),
-        ("[]", "expected a JSON object"),
+        (None, "is not an artifact: it has no manifest.json"),
+        ("{", "not valid JSON .*build the artifact again"),
+        ("[]", "a JSON object is expected, this is a list"),
         ("{}", "'files' must be a list"),
         ('{"files": [{"path": "../../etc/passwd", "size": 1, "sha256": ""}]}', "'files' must be a list"),
         ('{"files": [{"path": "/etc/passwd", "size": 1, "sha256": ""}]}', "'files' must be a list"),
@@ -162,7 +164,7 @@ def test_a_manifest_reads_back_as_it_was_written(artifact: Artifact) -> None:
 
 
 def test_a_manifest_of_a_newer_version_says_to_upgrade(artifact: Artifact) -> None:
-    edit(artifact.path, "schema", 2)
+    edit(artifact.path, "schema", 3)
     with pytest.raises(StoreError, match="pip install --upgrade cogumi-core"):
         read_manifest(artifact.path)
 
@@ -173,28 +175,59 @@ def test_a_manifest_keeps_what_made_it_and_where(artifact: Artifact) -> None:
     assert {"python", "platform", "started", "seconds"} <= artifact.manifest.provenance.keys()
 
 
+FACTS = ModelFacts({"ffn": 0.5}, "2:4", Vocabulary(32_000, 128_256, "English"), "Q4_K", {"plugin": [1, 2]})
+
+
 @pytest.mark.parametrize(
     ("files", "form", "name"),
     [
         ({"model.gguf": b"x", "notes": b"y"}, "gguf", "model.gguf"),
         ({"config.json": b"{}", "model.safetensors": b"x"}, "hf", ""),
         ({"model.gguf.zst": b"x"}, "zstd", "model.gguf.zst"),
+        ({"weights.onnx": b"x", "tokens": b"y"}, "onnx", ""),
+        ({"whole.onnx": b"x"}, "onnx", "whole.onnx"),
     ],
 )
-def test_the_model_in_an_artifact_is_found_by_its_files(tmp_path: Path, files: dict[str, bytes], form: str, name: str) -> None:
-    artifact = build(tmp_path / "store", files, sparsity=0.5)
+def test_a_model_is_of_the_format_that_its_maker_declared(
+    tmp_path: Path, files: dict[str, bytes], form: str, name: str
+) -> None:
+    artifact = build(tmp_path / "store", files, form, FACTS)
     model = artifact.model()
-    assert (model.format, model.path, model.facts) == (form, artifact.path / name, {"sparsity": 0.5})
+    assert (model.format, model.path, model.facts) == (form, artifact.path / name, FACTS)
     assert model.digest == digest_path(model.path, DigestCache(None))
 
 
-def test_an_artifact_without_a_model_says_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no model: expected model\.gguf"):
+def test_an_artifact_without_a_model_is_refused_as_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no model: its manifest names no format"):
         build(tmp_path / "store", {"dataset.jsonl": b""}).model()
 
 
+@given(
+    st.builds(
+        ModelFacts,
+        st.dictionaries(NAMES, st.floats(0, 1), max_size=3),
+        NAMES,
+        st.none() | st.builds(Vocabulary, st.integers(1), st.integers(1), NAMES),
+        NAMES,
+        st.dictionaries(NAMES, st.integers() | st.lists(NAMES), max_size=2),
+    )
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+def test_facts_come_back_from_the_disk_as_they_were(tmp_path: Path, facts: ModelFacts) -> None:
+    manifest = Manifest("model", "compress", "gguf", "cogumi-core", FINGERPRINT, INPUTS, format="gguf", facts=facts)
+    (tmp_path / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
+    assert read_manifest(tmp_path).facts == facts
+
+
+def test_facts_that_are_none_are_told_as_damage(artifact: Artifact) -> None:
+    edit(artifact.path, "facts", {"sparsity_of_yesterday": 0.5})
+    with pytest.raises(InputError, match="is not the manifest of an artifact"):
+        read_manifest(artifact.path)
+
+
 def test_facts_are_part_of_what_a_later_stage_depends_on(tmp_path: Path) -> None:
-    plain, sparse = build(tmp_path / "a", {"f": b"x"}), build(tmp_path / "b", {"f": b"x"}, sparsity=0.5)
+    plain = build(tmp_path / "a", {"f": b"x"}, facts=ModelFacts())
+    sparse = build(tmp_path / "b", {"f": b"x"}, facts=ModelFacts({"ffn": 0.5}))
     assert plain.digest == sparse.digest == plain.input_digest
     assert sparse.input_digest != plain.input_digest
 

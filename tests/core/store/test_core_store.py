@@ -13,12 +13,13 @@ import pytest
 from cogumi_core.api.errors import InputError, PluginError, StoreError
 from cogumi_core.store.artifacts import Artifact, Manifest
 from cogumi_core.store.atomic import write_atomic
+from cogumi_core.store.collection import collect, stored
 from cogumi_core.store.fingerprint import fingerprint
 from cogumi_core.store.store import Store, default_store
 
 
 def inputs_of(**changed: object) -> dict[str, object]:
-    return {"kind": "filter", "component": "length", "version": "1", "settings": {"min": 1}, "seed": 1, **changed}
+    return {"stage": "filter", "component": "length", "version": "1", "settings": {"min": 1}, "seed": 1, **changed}
 
 
 def build(store: Store, inputs: Mapping[str, object], text: str = "payload") -> Artifact:
@@ -32,7 +33,7 @@ def build(store: Store, inputs: Mapping[str, object], text: str = "payload") -> 
 
 
 def manifest(inputs: Mapping[str, object]) -> Manifest:
-    return Manifest("dataset", str(inputs["kind"]), str(inputs["component"]), "cogumi-core", fingerprint(inputs), inputs)
+    return Manifest("dataset", str(inputs["stage"]), str(inputs["component"]), "cogumi-core", fingerprint(inputs), inputs)
 
 
 INPUTS = inputs_of()
@@ -64,7 +65,7 @@ def fail_after_a_checkpoint(store: Store) -> None:
 def test_nothing_is_found_in_a_store_that_does_not_exist(store: Store) -> None:
     assert store.find(KEY) is None
     assert store.nearest("filter", "length", INPUTS) is None
-    assert (store.ls(), store.gc()) == ([], [])
+    assert (stored(store), collect(store)) == ([], [])
     assert not store.root.exists()
 
 
@@ -201,7 +202,7 @@ def test_a_hit_reads_no_file_that_did_not_change(store: Store, monkeypatch: pyte
 
 def test_an_artifact_of_a_newer_version_is_not_taken_for_damaged(store: Store) -> None:
     path = build(store, INPUTS).path / "manifest.json"
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 3'))
     with pytest.raises(StoreError, match="upgrade"):
         store.find(KEY)
     with pytest.raises(StoreError, match="upgrade"), store.building(KEY):
@@ -230,49 +231,49 @@ def test_a_component_of_a_longer_name_is_not_near(store: Store) -> None:
 def test_what_a_recipe_reaches_is_kept_and_the_rest_goes(store: Store) -> None:
     kept, pinned, other = (build(store, inputs_of(seed=seed)) for seed in (1, 2, 3))
     store.pin("recipe.yaml", [pinned.manifest.fingerprint])
-    removed = store.gc([kept.manifest.fingerprint])
+    removed = collect(store, [kept.manifest.fingerprint])
     assert [item.path for item in removed] == [other.path]
-    assert {item.artifact.path for item in store.ls()} == {kept.path, pinned.path}
+    assert {item.artifact.path for item in stored(store)} == {kept.path, pinned.path}
 
 
 def test_a_new_pin_takes_the_place_of_the_old_one(store: Store) -> None:
     artifact = build(store, INPUTS)
     store.pin("recipe.yaml", [KEY])
-    assert store.gc() == []
+    assert collect(store) == []
     store.pin("recipe.yaml", [])
-    assert [item.path for item in store.gc()] == [artifact.path]
+    assert [item.path for item in collect(store)] == [artifact.path]
 
 
 def test_a_dry_run_and_a_minimum_age_remove_nothing(store: Store) -> None:
     build(store, INPUTS)
     store.pin("recipe.yaml", [KEY])
-    assert len(store.gc(forget=["recipe.yaml"], dry_run=True)) == 1
-    assert store.gc(forget=["recipe.yaml"], older_than=3600) == []
+    assert len(collect(store, forget=["recipe.yaml"], dry_run=True)) == 1
+    assert collect(store, forget=["recipe.yaml"], older_than=3600) == []
     assert store.find(KEY)
 
 
 def test_a_forgotten_recipe_keeps_nothing(store: Store) -> None:
     build(store, INPUTS)
     store.pin("recipe.yaml", [KEY])
-    assert len(store.gc(forget=["recipe.yaml"])) == 1
+    assert len(collect(store, forget=["recipe.yaml"])) == 1
     assert list(store.roots.read()) == []
 
 
 def test_nothing_is_collected_while_a_run_uses_the_store(store: Store) -> None:
     build(store, INPUTS)
     with store.in_use(), pytest.raises(StoreError, match="a run is using the store"):
-        store.gc()
-    assert len(store.gc()) == 1
+        collect(store)
+    assert len(collect(store)) == 1
 
 
 def test_what_a_run_can_resume_from_is_kept_for_a_week(store: Store) -> None:
     with pytest.raises(InputError):
         fail_after_a_checkpoint(store)
-    assert store.gc() == []
+    assert collect(store) == []
     folder, week_ago = store.root / "building" / KEY, time.time() - 8 * 24 * 3600
     for path in [folder, *folder.rglob("*")]:
         os.utime(path, (week_ago, week_ago))
-    assert [item.path for item in store.gc()] == [folder]
+    assert [item.path for item in collect(store)] == [folder]
 
 
 def test_damaged_roots_stop_collection(store: Store) -> None:
@@ -280,7 +281,7 @@ def test_damaged_roots_stop_collection(store: Store) -> None:
     store.pin("recipe.yaml", [KEY])
     next((store.root / "roots").iterdir()).write_text("{")
     with pytest.raises(StoreError, match="damaged"):
-        store.gc()
+        collect(store)
     assert store.find(KEY)
 
 
@@ -288,7 +289,7 @@ def test_the_list_says_which_recipes_reach_an_artifact(store: Store) -> None:
     build(store, INPUTS)
     store.pin("a.yaml", [KEY])
     store.pin("b.yaml", [KEY])
-    (item,) = store.ls()
+    (item,) = stored(store)
     assert item.recipes == ("a.yaml", "b.yaml") or item.recipes == ("b.yaml", "a.yaml")
     assert 0 <= item.age < 60
 

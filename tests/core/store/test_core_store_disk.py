@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,13 +13,15 @@ import pytest
 
 from cogumi_core.api.errors import StoreError
 from cogumi_core.api.interfaces import Teacher
-from cogumi_core.api.types import Completion, CompletionRequest, Message, Price, Usage
-from cogumi_core.calls import CallCache, open_dispatcher
+from cogumi_core.api.types import Completion, CompletionRequest, Message, Price, Sampling, Usage
+from cogumi_core.calls import Database, open_calls
 from cogumi_core.store.artifacts import Manifest
+from cogumi_core.store.atomic import is_disk_full
+from cogumi_core.store.collection import collect
 from cogumi_core.store.fingerprint import fingerprint
 from cogumi_core.store.store import Store
 
-INPUTS = {"kind": "filter", "component": "length", "seed": 1}
+INPUTS = {"stage": "filter", "component": "length", "seed": 1}
 KEY = fingerprint(INPUTS)
 MANIFEST = Manifest("dataset", "filter", "length", "cogumi-core", KEY, INPUTS)
 
@@ -105,7 +108,7 @@ def test_a_read_only_store_gives_its_artifacts_and_refuses_new_ones(disk: Path) 
     build_with(store, lambda building: building.commit(MANIFEST))
     make_read_only(disk)
     assert store.find(KEY, check=True) is not None
-    for change in (lambda: build_with(store, print), lambda: store.pin("r", [KEY]), lambda: store.gc()):
+    for change in (lambda: build_with(store, print), lambda: store.pin("r", [KEY]), lambda: collect(store)):
         with pytest.raises(StoreError, match=r"read-only file system; choose another folder with --store DIR"):
             change()
 
@@ -115,7 +118,7 @@ def test_a_store_on_a_read_only_disk_cannot_be_made(disk: Path) -> None:
     with pytest.raises(StoreError, match="read-only file system"):
         build_with(Store(disk / "store"), print)
     with pytest.raises(StoreError, match="read-only file system"):
-        CallCache(disk / "new" / "calls.sqlite")
+        Database(disk / "new" / "calls.sqlite")
 
 
 def test_a_file_in_place_of_the_store_is_said(tmp_path: Path) -> None:
@@ -133,6 +136,7 @@ class LongWinded:
 
     identity: ClassVar = {"provider": "long-winded"}
     price: Price | None = None
+    sampling = Sampling()
     concurrency = 1
     needs_reference = False
 
@@ -145,9 +149,9 @@ class LongWinded:
 
 
 def ask(path: Path, teacher: Teacher, count: int) -> int:
-    requests = ((f"q{number}", CompletionRequest((Message("user", f"q{number}"),))) for number in range(count))
-    with open_dispatcher(path, recipe="r") as dispatcher:
-        return sum(1 for _ in dispatcher.run(teacher, requests, stage="s"))
+    requests = (CompletionRequest((Message("user", f"q{number}"),)) for number in range(count))
+    with open_calls(path, root="r.yaml", recipe="r") as calls:
+        return sum(1 for _ in calls.stage("s").ask(teacher, requests))
 
 
 def test_a_disk_that_fills_during_calls_ends_the_run_and_keeps_the_answers(disk: Path) -> None:
@@ -167,3 +171,13 @@ def test_a_read_only_call_cache_is_said_before_anything_is_asked(disk: Path) -> 
     with pytest.raises(StoreError, match=r"cannot be used: .*read-only|cannot be used: unable to open"):
         ask(path, teacher, 2)
     assert teacher.asked == 1
+
+
+def test_a_full_disk_is_found_behind_other_errors_and_in_rings_of_them(tmp_path: Path) -> None:
+    outer, inner = ValueError("outer"), KeyError("inner")
+    outer.__cause__, inner.__cause__ = inner, outer
+    assert not is_disk_full(outer, tmp_path)
+    inner.__cause__ = inner
+    assert not is_disk_full(outer, tmp_path)
+    inner.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    assert is_disk_full(outer, tmp_path)

@@ -14,6 +14,7 @@ from processes import python, running, wait_until
 
 from cogumi_core.api.errors import StoreError
 from cogumi_core.store.artifacts import verify
+from cogumi_core.store.collection import collect, stored
 from cogumi_core.store.store import Store
 
 BUILD = """
@@ -23,7 +24,7 @@ from cogumi_core.store.artifacts import Manifest, verify
 from cogumi_core.store.fingerprint import fingerprint
 from cogumi_core.store.store import Store
 
-INPUTS = {"kind": "filter", "component": "length", "seed": 1}
+INPUTS = {"stage": "filter", "component": "length", "seed": 1}
 KEY = fingerprint(INPUTS)
 
 def build(store, log, go=None):
@@ -150,7 +151,7 @@ def test_a_store_killed_many_times_still_ends_in_a_whole_artifact(builders: Buil
     builders.go.touch()
     with builders.start() as final:
         assert final.wait() == 0
-    (item,) = Store(builders.root).ls()
+    (item,) = stored(Store(builders.root))
     assert verify(item.artifact.path) == []
 
 
@@ -159,7 +160,7 @@ def test_a_build_and_a_collection_at_once_lose_nothing(builders: Builders) -> No
         wait_until(lambda: builders.begun() == 1, child)
         store = Store(builders.root)
         with pytest.raises(StoreError, match="a run is using the store"):
-            store.gc()
+            collect(store)
         builders.go.touch()
         child.wait()
-    assert len(store.ls()) == 1
+    assert len(stored(store)) == 1

@@ -113,4 +113,4 @@ class TestQloraTrainer(TrainerSuite):
 @pytest.mark.slow
 class TestAutomationModifier(ModifierSuite):
     component = "automation"
-    settings: ClassVar = {"mine_tasks": 4, "train_tasks": 8, "validate_tasks": 6}
+    settings: ClassVar = {"benchmark": {"use": "bfcl", "with": {"mine_tasks": 4, "train_tasks": 8, "validate_tasks": 6}}}

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 from typing import Any
 
 import pytest
+from processes import python
 
-from cogumi_core.api.errors import InputError
-from cogumi_core.api.interfaces import Benchmark, Services
-from cogumi_core.api.types import Message, Task
+from cogumi_core import InputError, Message, Registry, RunContext, Task
 from cogumi_core.formats.tools import format_call
+from cogumi_core.testing import BenchmarkSuite
 from cogumi_core.testing.samples import ODD_TEXTS
 from cogumi_modifiers.benchmarks.bfcl import BfclBenchmark
+from cogumi_modifiers.benchmarks.settings import BfclSettings
 from cogumi_modifiers.benchmarks.splits import near_duplicates, split_by_group
-from cogumi_modifiers.config import BfclSettings
 
 SPLITS = ("mine", "train", "validate")
 SCHEMA = {
@@ -47,8 +45,13 @@ ACCEPTED = {
 }
 
 
+class TestConformance(BenchmarkSuite):
+    component = "bfcl"
+
+
 def _benchmark(**settings: Any) -> BfclBenchmark:
-    return BfclBenchmark(BfclSettings(**settings), Services(None))  # type: ignore[arg-type]
+    made: BfclBenchmark = Registry.installed().create("benchmark", "bfcl", **settings)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -63,29 +66,29 @@ def _task(index: int, group: str, text: str = "") -> Task:
 BOOK = Task("t", (Message("user", "?"),), "automation", "book", {"book": ACCEPTED}, schema=SCHEMA)
 
 
-def test_it_is_a_benchmark(benchmark: BfclBenchmark) -> None:
-    assert isinstance(benchmark, Benchmark)
-
-
-def test_every_reference_of_the_data_is_graded_correct() -> None:
+def test_every_reference_of_the_data_is_graded_correct(run_context: RunContext) -> None:
     everything = _benchmark(mine_tasks=0, train_tasks=0, validate_tasks=400)
-    wrong = [task.id for task in everything.tasks("validate") if not everything.grade(task, task.reference or "").correct]
+    wrong = [
+        task.id
+        for task in everything.tasks("validate", run_context)
+        if not everything.grade(task, task.reference or "", run_context).correct
+    ]
     assert wrong == []
 
 
-def test_no_function_is_in_two_splits(benchmark: BfclBenchmark) -> None:
-    groups = [{task.group for task in benchmark.tasks(split)} for split in SPLITS]
+def test_no_function_is_in_two_splits(benchmark: BfclBenchmark, run_context: RunContext) -> None:
+    groups = [{task.group for task in benchmark.tasks(split, run_context)} for split in SPLITS]
     assert sum(map(len, groups)) == len(set.union(*groups))
 
 
-def test_splits_have_the_sizes_asked_for(benchmark: BfclBenchmark) -> None:
+def test_splits_have_the_sizes_asked_for(benchmark: BfclBenchmark, run_context: RunContext) -> None:
     settings = BfclSettings()
-    sizes = [len(list(benchmark.tasks(split))) for split in SPLITS]
+    sizes = [len(list(benchmark.tasks(split, run_context))) for split in SPLITS]
     assert sizes == [settings.mine_tasks, settings.train_tasks, settings.validate_tasks]
 
 
-def test_another_seed_gives_another_split() -> None:
-    one, other = ({task.id for task in _benchmark(split_seed=seed).tasks("validate")} for seed in (1, 2))
+def test_another_seed_gives_another_split(run_context: RunContext) -> None:
+    one, other = ({task.id for task in _benchmark(split_seed=seed).tasks("validate", run_context)} for seed in (1, 2))
     assert 0 < len(one & other) < len(one)
 
 
@@ -99,30 +102,28 @@ def test_the_split_does_not_depend_on_the_order_of_the_tasks() -> None:
 
 def test_the_split_does_not_depend_on_pythons_hash_seed() -> None:
     program = (
-        "from cogumi_core.api.interfaces import Services\nfrom cogumi_modifiers.config import BfclSettings\n"
-        "from cogumi_modifiers.benchmarks.bfcl import BfclBenchmark\n"
-        "print([t.id for t in BfclBenchmark(BfclSettings(), Services(None)).tasks('mine')])"
+        "from pathlib import Path\nfrom cogumi_core import Registry, RunContext\n"
+        "registry = Registry.installed()\nrun = RunContext(1, Path(), registry.services)\n"
+        "print([task.id for task in registry.create('benchmark', 'bfcl').tasks('mine', run)])"
     )
-    seeds = ({**os.environ, "PYTHONHASHSEED": seed} for seed in ("1", "2"))
-    one, two = (
-        subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, check=True).stdout for env in seeds
-    )
+    one, two = (python(program, env={**os.environ, "PYTHONHASHSEED": seed}).stdout for seed in ("1", "2"))
     assert one == two
+    assert "bfcl-" in one
 
 
-def test_resizing_a_split_leaves_the_held_out_tasks_alone() -> None:
-    small, large = (list(_benchmark(train_tasks=size).tasks("validate")) for size in (20, 190))
+def test_resizing_a_split_leaves_the_held_out_tasks_alone(run_context: RunContext) -> None:
+    small, large = (list(_benchmark(train_tasks=size).tasks("validate", run_context)) for size in (20, 190))
     assert small == large
 
 
-def test_splits_larger_than_the_data_are_an_input_error() -> None:
+def test_splits_larger_than_the_data_are_an_input_error(run_context: RunContext) -> None:
     with pytest.raises(InputError, match="has 400 tasks, too few"):
-        list(_benchmark(train_tasks=600).tasks("train"))
+        list(_benchmark(train_tasks=600).tasks("train", run_context))
 
 
-def test_an_unknown_split_is_an_input_error(benchmark: BfclBenchmark) -> None:
+def test_an_unknown_split_is_an_input_error(benchmark: BfclBenchmark, run_context: RunContext) -> None:
     with pytest.raises(InputError, match="the splits are mine, train, validate"):
-        list(benchmark.tasks("test"))
+        list(benchmark.tasks("test", run_context))
 
 
 def test_questions_that_resemble_trained_ones_are_counted() -> None:
@@ -146,8 +147,10 @@ def test_questions_that_resemble_trained_ones_are_counted() -> None:
         {"city": "NYC", "guest": {"name": "Ann Lee"}},
     ],
 )
-def test_a_call_with_accepted_values_is_correct(benchmark: BfclBenchmark, arguments: dict[str, Any]) -> None:
-    assert benchmark.grade(BOOK, format_call("book", arguments)).correct
+def test_a_call_with_accepted_values_is_correct(
+    benchmark: BfclBenchmark, arguments: dict[str, Any], run_context: RunContext
+) -> None:
+    assert benchmark.grade(BOOK, format_call("book", arguments), run_context).correct
 
 
 @pytest.mark.parametrize(
@@ -168,21 +171,25 @@ def test_a_call_with_accepted_values_is_correct(benchmark: BfclBenchmark, argume
         ({"city": "NYC", "stars": 5}, "unknown argument"),
     ],
 )
-def test_a_wrong_call_is_wrong_and_says_why(benchmark: BfclBenchmark, arguments: dict[str, Any], reason: str) -> None:
-    grade = benchmark.grade(BOOK, format_call("book", arguments))
+def test_a_wrong_call_is_wrong_and_says_why(
+    benchmark: BfclBenchmark, arguments: dict[str, Any], reason: str, run_context: RunContext
+) -> None:
+    grade = benchmark.grade(BOOK, format_call("book", arguments), run_context)
     assert (grade.correct, grade.score, grade.reason) == (False, 0.0, reason)
 
 
-def test_an_argument_that_may_not_be_left_out_is_missed_though_the_schema_has_it_optional(benchmark: BfclBenchmark) -> None:
+def test_an_argument_that_may_not_be_left_out_is_missed_though_the_schema_has_it_optional(
+    benchmark: BfclBenchmark, run_context: RunContext
+) -> None:
     task = Task("t", (), "automation", "book", {"book": {"city": ["NYC"], "nights": [3]}}, schema=SCHEMA)
-    assert benchmark.grade(task, format_call("book", {"city": "NYC"})).reason == "missing argument"
+    assert benchmark.grade(task, format_call("book", {"city": "NYC"}), run_context).reason == "missing argument"
 
 
-def test_among_several_functions_the_right_one_counts(benchmark: BfclBenchmark) -> None:
+def test_among_several_functions_the_right_one_counts(benchmark: BfclBenchmark, run_context: RunContext) -> None:
     other = {"properties": {"name": {"const": "cancel"}, "arguments": {"properties": {}, "required": []}}}
     task = Task("t", (), "automation", "book", {"book": {"city": ["NYC"]}}, schema={"oneOf": [other, SCHEMA]})
-    assert benchmark.grade(task, format_call("book", {"city": "NYC"})).correct
-    assert benchmark.grade(task, format_call("cancel", {})).reason == "wrong function"
+    assert benchmark.grade(task, format_call("book", {"city": "NYC"}), run_context).correct
+    assert benchmark.grade(task, format_call("cancel", {}), run_context).reason == "wrong function"
 
 
 ODD = [
@@ -200,5 +207,5 @@ ODD = [
 
 
 @pytest.mark.parametrize("answer", ODD)
-def test_no_answer_however_odd_upsets_the_grader(benchmark: BfclBenchmark, answer: str) -> None:
-    assert not benchmark.grade(BOOK, answer).correct
+def test_no_answer_however_odd_upsets_the_grader(benchmark: BfclBenchmark, answer: str, run_context: RunContext) -> None:
+    assert not benchmark.grade(BOOK, answer, run_context).correct

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cogumi_core.api.types import ModelRef
-from cogumi_modifiers.config import AutomationSettings
+from cogumi_core import ModelRef
 from cogumi_modifiers.domains.estimate import adapter_estimate
+from cogumi_modifiers.domains.settings import AutomationSettings
 from cogumi_modifiers.testing import tiny_llama
 
 # Of the adapter that the quickstart's modifier wrote for this base: rank 16, f16, header included.
@@ -26,6 +26,12 @@ def test_a_hugging_face_folder_gives_the_same_as_its_layers(tmp_path: Path) -> N
     found = adapter_estimate(AutomationSettings(lora_r=8, adapter_type="f32"), {"model": ModelRef(tiny, "hf", "")}).bytes
     per_layer = 2 * (64 + 64) + 2 * (64 + 32) + 3 * (64 + 128)
     assert found == 2 * per_layer * 8 * 4
+
+
+def test_of_several_adapters_the_largest_is_forecast(smollm2: Path) -> None:
+    inputs = {"model": ModelRef(smollm2, "gguf", "")}
+    several, one = (adapter_estimate(AutomationSettings(lora_r=ranks), inputs) for ranks in ([8, 32, 16], 32))
+    assert several == one
 
 
 @pytest.mark.parametrize("inputs", [{}, {"model": None}, {"model": ModelRef(Path("nowhere.gguf"), "gguf", "")}])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from processes import finished
 
 from cogumi_modifiers.sandbox.runner import Limits, SandboxResult, run_python
 
@@ -38,7 +38,7 @@ def _run(program: str, **limits: object) -> SandboxResult:
 
 
 def _processes_with(mark: str) -> list[str]:
-    lines = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = finished("ps", "-eo", "pid,args").stdout.splitlines()
     return [line for line in lines if mark in line and "ps -eo" not in line]
 
 

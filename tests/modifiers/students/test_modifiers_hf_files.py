@@ -14,10 +14,11 @@ from modifiers_training_support import reference
 from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from cogumi_core.api.errors import InputError
+from cogumi_core import InputError
+from cogumi_core.formats.gguf.header import GgufHeader
+from cogumi_core.formats.llama.rope import Llama3Rope, Rope, recognise, rope_of_gguf
 from cogumi_modifiers.students.gguf_tokenizer import build_tokenizer
 from cogumi_modifiers.students.hf import load_student, save_student
-from cogumi_modifiers.students.rope import llama3_factors, rope_parameters
 from cogumi_modifiers.testing import tiny_llama
 
 
@@ -93,7 +94,7 @@ def test_a_gguf_of_another_architecture_is_named(tmp_path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    with pytest.raises(InputError, match="a 'qwen3' model"):
+    with pytest.raises(InputError, match="its architecture is 'qwen3'"):
         load_student(reference(tmp_path / "model.gguf"))
 
 
@@ -107,9 +108,8 @@ def test_a_tokenizer_that_cannot_be_exact_is_refused(model: str, pre: str, says:
 
 @pytest.mark.parametrize(("original", "factor", "theta"), [(8192, 8.0, 500_000.0), (8192, 32.0, 500_000.0)])
 def test_llama3_positions_are_found_again(original: int, factor: float, theta: float) -> None:
-    factors = llama3_factors(theta, 64, factor=factor, low_freq_factor=1.0, high_freq_factor=4.0, original=original)
-    tensors = {"rope_freqs.weight": type("Tensor", (), {"data": factors})}
-    found = rope_parameters(Path("m.gguf"), {"llama.rope.freq_base": theta}, tensors)
+    factors = np.float32(Llama3Rope(factor, 1.0, 4.0, original).divisors(128, theta))
+    found = Rope(theta, llama3=recognise(factors.tolist(), theta)).parameters()
     config = LlamaConfig(hidden_size=1024, num_attention_heads=8, max_position_embeddings=131_072, rope_parameters=found)
     scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
     plain = 1 / theta ** (torch.arange(0, 128, 2) / 128)
@@ -118,4 +118,4 @@ def test_llama3_positions_are_found_again(original: int, factor: float, theta: f
 
 def test_unknown_position_scaling_is_refused() -> None:
     with pytest.raises(InputError, match="scaled by 'yarn'"):
-        rope_parameters(Path("m.gguf"), {"llama.rope.scaling.type": "yarn"}, {})
+        rope_of_gguf(GgufHeader(Path("m.gguf"), {"llama.rope.scaling.type": "yarn"}, (), 0, 0))

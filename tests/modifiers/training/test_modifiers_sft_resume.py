@@ -13,7 +13,7 @@ import pytest
 import torch
 from processes import running, wait_until
 
-from cogumi_core.api.errors import Interrupted
+from cogumi_core import Interrupted
 from cogumi_modifiers.students.hf import load_student, save_student
 from cogumi_modifiers.testing import tiny_llama
 from cogumi_modifiers.training.answer_trainer import DivergenceError
@@ -63,7 +63,7 @@ def test_a_killed_training_ends_in_the_same_bytes(base: Path, tmp_path: Path) ->
 def test_an_interrupted_training_ends_in_the_same_bytes(base: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     undisturbed = support.train(base, tmp_path / "undisturbed", **settings)
     with pytest.raises(Interrupted):
-        support.train(base, tmp_path / "stopped", progress=InterruptAt(7), **settings)
+        support.train(base, tmp_path / "stopped", run={"progress": InterruptAt(7)}, **settings)
     assert newest_checkpoint(tmp_path / "stopped" / "scratch" / "checkpoints").name == "checkpoint-7"  # type: ignore[union-attr]
     assert support.train(base, tmp_path / "stopped", **settings).losses == undisturbed.losses
     assert (
@@ -74,12 +74,12 @@ def test_an_interrupted_training_ends_in_the_same_bytes(base: Path, tmp_path: Pa
 
 def test_a_checkpoint_cut_short_is_passed_over(base: Path, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
-        support.train(base, tmp_path / "stopped", progress=InterruptAt(9))
+        support.train(base, tmp_path / "stopped", run={"progress": InterruptAt(9)})
     checkpoints = tmp_path / "stopped" / "scratch" / "checkpoints"
     (checkpoints / "checkpoint-9" / MARK).unlink()
     (checkpoints / "checkpoint-9" / "optimizer.pt").write_bytes(b"half")
     first: list[float] = []
-    report = support.train(base, tmp_path / "stopped", progress=lambda done, *_, **__: first.append(done))
+    report = support.train(base, tmp_path / "stopped", run={"progress": lambda done, *_, **__: first.append(done)})
     assert first[0] == 9  # gone on from checkpoint-8
     assert report.losses == support.train(base, tmp_path / "undisturbed").losses
 
@@ -103,7 +103,7 @@ def test_early_stopping_is_remembered_after_an_interruption(base: Path, tmp_path
     undisturbed = support.train(base, tmp_path / "undisturbed", **settings)
     assert len(undisturbed.losses) < 40
     with pytest.raises(Interrupted):
-        support.train(base, tmp_path / "stopped", progress=InterruptAt(len(undisturbed.losses) - 1), **settings)
+        support.train(base, tmp_path / "stopped", run={"progress": InterruptAt(len(undisturbed.losses) - 1)}, **settings)
     support.train(base, tmp_path / "stopped", **settings)
     assert (
         support.reference(tmp_path / "stopped" / "output").digest
@@ -125,7 +125,7 @@ def test_a_loss_that_is_no_number_stops_with_advice(base: Path, tmp_path: Path) 
 def test_progress_counts_steps_and_shows_the_loss(base: Path, tmp_path: Path) -> None:
     seen: list[tuple[Any, ...]] = []
     report = support.train(
-        base, tmp_path, progress=lambda done, total, unit, **figures: seen.append((done, total, unit, figures))
+        base, tmp_path, run={"progress": lambda done, total, unit, **figures: seen.append((done, total, unit, figures))}
     )
     assert [entry[:3] for entry in seen] == [(step, 12, "steps") for step in range(1, 13)]
     assert [entry[3] for entry in seen[1:]] == [{"loss": point.loss} for point in report.losses[:-1]]

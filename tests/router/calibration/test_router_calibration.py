@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from router_support import INTERCEPT, SLOPE, fit, graded_rows
 
-from cogumi_core.api.types import Message, RouteRequest
+from cogumi_core import Message, RouteRequest
+from cogumi_core.measure.answers import LOWEST, answer_features
 from cogumi_router.calibration.curves import Constant, Sigmoid, Steps, curve_from_json
 from cogumi_router.calibration.learning import cross_validated, fit_curve
 from cogumi_router.routers.decider import ConfidenceDecider
-from cogumi_router.signals.logprobs import LOWEST, Signal
+from cogumi_router.signals.logprobs import Signal
 
 finite = st.floats(-40.0, 0.0, allow_nan=False)
 
@@ -129,11 +130,23 @@ def test_isotonic_is_straight_between_corners_and_flat_outside() -> None:
     ],
 )
 def test_signals_of_odd_log_probabilities(name: str, logprobs: tuple[float, ...], expected: float | None) -> None:
-    assert Signal(name, 0.25).read(logprobs) == expected  # type: ignore[arg-type]
+    assert Signal(name, 0.25).read_logprobs(logprobs) == expected  # type: ignore[arg-type]
 
 
 @given(st.lists(finite, min_size=1, max_size=40), st.floats(0.01, 0.99))
 def test_the_quantile_is_numpys(logprobs: list[float], share: float) -> None:
-    assert Signal("quantile", share).read(logprobs) == pytest.approx(
+    assert Signal("quantile", share).read_logprobs(logprobs) == pytest.approx(
         float(np.quantile(np.clip(logprobs, LOWEST, 0), share)), abs=1e-9
     )
+
+
+@given(st.lists(finite, min_size=1, max_size=40))
+def test_the_shared_features_are_the_signals_of_the_router(logprobs: list[float]) -> None:
+    features = answer_features(logprobs)
+    for name, feature in (("mean", "mean_logprob"), ("min", "min_logprob"), ("quantile", "low_logprob")):
+        assert features[feature] == Signal(name).read_logprobs(logprobs)  # type: ignore[arg-type]
+
+
+def test_an_answer_without_log_probabilities_has_no_feature_of_them() -> None:
+    assert answer_features(()) == {"tokens": 0.0}
+    assert answer_features((math.nan,)) == {"tokens": 1.0}

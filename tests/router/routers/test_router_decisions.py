@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from router_support import bfcl_questions, fit, general_rows, graded_rows, humaneval_prompts
 
-from cogumi_core.api.types import AdapterInfo, Message, RouteDecision, RouteRequest
-from cogumi_router.routers.decider import ConfidenceDecider
+from cogumi_core import AdapterInfo, InputError, Message, RecipeError, Registry, RouteDecision, RouteRequest, Token
+from cogumi_router.routers.decider import ConfidenceDecider, WatchingConfidenceDecider
 
 AUTOMATION = AdapterInfo("automation", "automation", needs_schema=True)
 BOOKING = AdapterInfo("booking", "booking", needs_schema=True)
@@ -143,3 +143,62 @@ def test_threads_get_the_same_decisions(decider: ConfidenceDecider) -> None:
     alone = [decide(decider, CODE, AUTOMATION, text=text) for text in texts]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda text: decide(decider, CODE, AUTOMATION, text=text), texts)) == alone
+
+
+def test_a_router_can_learn_from_a_named_feature_and_decide_by_it(tmp_path: Path) -> None:
+    """The outcome hangs on the feature alone; the log-probabilities say nothing."""
+    rows = [
+        replace(row, logprobs=(-1.0,), correct=number % 3 > 0, features={"agreement": 0.9 if number % 3 else 0.2})
+        for number, row in enumerate(graded_rows(120))
+    ]
+    _, decider = fit(tmp_path, rows, signal="feature", feature="agreement")
+    request = RouteRequest((Message("user", "?"),), "{}", (-1.0,), (AUTOMATION,), has_schema=True)
+    sure, unsure = (decider.decide(replace(request, features={"agreement": value})) for value in (0.9, 0.2))
+    assert (sure.route, unsure.route) == ("base", "automation")
+    assert unsure.signals["agreement"] == 0.2
+    assert "without feature 'agreement', the share" in decider.decide(request).reason
+
+
+def test_a_feature_that_no_row_has_is_named_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no row has the feature 'agreement'.*'low_logprob', 'mean_logprob'"):
+        fit(tmp_path, graded_rows(20), signal="feature", feature="agreement")
+
+
+@pytest.mark.parametrize("wrong", [{"signal": "feature"}, {"feature": "agreement"}])
+def test_a_feature_without_its_signal_is_a_wrong_setting(wrong: dict[str, str]) -> None:
+    with pytest.raises(RecipeError, match="go together"):
+        Registry.installed({}).create("router", "confidence", **wrong)
+
+
+def watched(decider: ConfidenceDecider, request: RouteRequest) -> RouteDecision | None:
+    """The first decision while the answer is written token by token."""
+    assert isinstance(decider, WatchingConfidenceDecider)
+    watcher = decider.watch(replace(request, answer="", logprobs=()))
+    decisions = (watcher.token(Token(1, "x", logprob)) for logprob in request.logprobs)
+    return next((decision for decision in decisions if decision is not None), None)
+
+
+@pytest.mark.parametrize("calibration", ["sigmoid", "isotonic"])
+def test_an_early_decision_is_what_the_whole_answer_leads_to(tmp_path: Path, calibration: str) -> None:
+    rows = graded_rows(400)
+    _, lowest = fit(tmp_path, rows, signal="min", calibration=calibration, threshold=0.5)
+    routes = []
+    for row in rows:
+        request = RouteRequest(row.messages, row.answer, row.logprobs, (AUTOMATION,), has_schema=True)
+        early, whole = watched(lowest, request), lowest.decide(request)
+        assert (early.route if early else "base") == whole.route
+        routes.append(whole.route)
+    assert {*routes} == {"base", "automation"}
+
+
+def test_an_early_decision_comes_at_the_token_that_settles_it(tmp_path: Path) -> None:
+    _, lowest = fit(tmp_path, graded_rows(400), signal="min", threshold=0.5)
+    request = RouteRequest((Message("user", "?"),), "", (-0.01, -0.01, -9.0, -0.01), (AUTOMATION,), has_schema=True)
+    decision = watched(lowest, request)
+    assert decision is not None
+    assert decision.signals == {"tokens": 3.0, "min_logprob": -9.0}
+    assert watched(lowest, replace(request, adapters=())) is None
+
+
+def test_a_signal_that_may_rise_again_is_not_watched(decider: ConfidenceDecider) -> None:
+    assert not hasattr(decider, "watch")

@@ -5,16 +5,15 @@ from __future__ import annotations
 import io
 import json
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import python
 from router_support import bfcl_questions, fit, general_rows, graded_rows, humaneval_prompts
 
-from cogumi_core.api.errors import InputError
+from cogumi_core import InputError
 from cogumi_router.routers.files import load_router
 
 ROWS = graded_rows(60) + general_rows("code", humaneval_prompts()[:30]) + general_rows("automation", bfcl_questions()[:30])
@@ -73,11 +72,11 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "binary": lambda folder: (folder / "router.json").write_bytes(b"\xff\xfe\x00"),
     "a list": lambda folder: (folder / "router.json").write_text("[]"),
     "another format": change_json(format="other"),
-    "a newer version": change_json(version=2),
+    "a newer version": change_json(version=3),
     "no curve": change_json(calibration={}),
     "a curve of text": change_json(calibration="sigmoid"),
     "threshold out of range": change_json(threshold=7),
-    "unknown signal": change_json(signal={"name": "entropy", "quantile": 0.1}),
+    "unknown signal": change_json(signal={"name": "entropy", "quantile": 0.1, "feature": ""}),
     "signal without a name": change_json(signal=None),
     "domains missing": change_json(domains=None),
     "gate missing": lambda folder: (folder / "gate.npz").unlink(),
@@ -114,8 +113,9 @@ def test_a_server_opens_a_router_without_scikit_learn(fitted: Path) -> None:
     code = (
         "import sys, pathlib\n"
         "from cogumi_router.routers.confidence import ConfidenceRouter\n"
-        "from cogumi_router.config import ConfidenceSettings\n"
+        "from cogumi_router.routers.settings import ConfidenceSettings\n"
         "ConfidenceRouter(ConfidenceSettings(), None).open(pathlib.Path(sys.argv[1]))\n"
         "assert not {'sklearn', 'scipy', 'torch'} & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(fitted)], check=True)
+    done = python(code, fitted)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -15,7 +15,7 @@ import pytest
 from processes import wait_until
 from serve_support import GatedEngine, ThrowAwayRegistry, write_system
 
-from cogumi_core.api.types import JSON, RouteDecision, RouteRequest
+from cogumi_core import JSON, RouteDecision, RouteRequest
 from cogumi_serve.api.server import Server
 
 pytestmark = pytest.mark.model
@@ -61,8 +61,7 @@ def server(
     folder = tmp_path_factory.mktemp("served")
     keys = folder / "keys"
     keys.write_text(f"# comment\n\nanother-key\n{KEY}\n")
-    router = {"component": "throw-away", "path": "router", "settings": {}}
-    system = write_system(folder / "system", base_path, adapter_paths, router=router)
+    system = write_system(folder / "system", base_path, adapter_paths, router=True)
     running = Server.bind("127.0.0.1", 0, keys)
     running.load(system, ThrowAwayRegistry(decide, gate), context_tokens=512, queue=2)
     thread = threading.Thread(target=running.run)
@@ -95,6 +94,10 @@ def raw(server: Server) -> Iterator[httpx.Client]:
 
 def user(text: str) -> list[JSON]:
     return [{"role": "user", "content": text}]
+
+
+def call_of(arguments: str) -> JSON:
+    return {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": arguments}}
 
 
 # --- answers ---
@@ -151,7 +154,7 @@ def test_a_streamed_call_is_assembled_by_the_client(client: openai.OpenAI) -> No
 
 
 def test_earlier_calls_and_their_results_can_be_sent_back(client: openai.OpenAI) -> None:
-    call = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Rome"}'}}
+    call = call_of('{"city": "Rome"}')
     messages: list[JSON] = [
         *user("Weather in Rome?"),
         {"role": "assistant", "content": None, "tool_calls": [call]},
@@ -281,6 +284,9 @@ def test_two_clients_at_once_both_get_their_answers(client: openai.OpenAI) -> No
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
         ({"messages": [{"role": "robot", "content": "hi"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": "hi", "name": "x"}]}, "messages[0].name"),
+        ({"messages": [{"role": "user", "content": "hi", "tool_calls": [call_of("{}")]}]}, "messages[0].tool_calls"),
+        ({"messages": [*user("hi"), {"role": "assistant", "tool_calls": [call_of("{")]}]}, "messages[1].tool_calls"),
+        ({"messages": [*user("hi"), {"role": "assistant", "tool_calls": [call_of("[]")]}]}, "messages[1].tool_calls"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
             "messages[0].content[0].type",

@@ -64,7 +64,7 @@ def test_ask_with_tools_answers_with_a_call(system: Path, tmp_path: Path) -> Non
     ("arguments", "said"),
     [
         (["--model", "gamma"], "no model 'gamma'; it has auto, base, alpha, beta"),
-        (["--tools", "missing.json"], "missing.json: cannot be read"),
+        (["--tools", "missing.json"], "missing.json: no such file"),
         (["--tools", __file__], "not valid JSON"),
     ],
 )

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from serve_support import ask
 
-from cogumi_core.api.errors import EngineError
-from cogumi_core.api.types import GenerateRequest, Message, Sampling
+from cogumi_core import (
+    EmbeddingSession,
+    EngineError,
+    GenerateRequest,
+    Message,
+    ModelRef,
+    OpenOptions,
+    Sampling,
+    ToolCall,
+)
+from cogumi_core.formats.model_template import template_of
+from cogumi_core.formats.tools import asked, with_tools
 from cogumi_serve.engines.llama_cpp.engine import LlamaCppEngine, LlamaCppSession
 
 pytestmark = pytest.mark.model
@@ -31,7 +42,7 @@ def test_an_answer_that_is_cut_off_says_length(session: LlamaCppSession) -> None
 
 
 def test_an_answer_stops_where_the_context_ends(engine: LlamaCppEngine, base_path: Path) -> None:
-    with engine.open(base_path, context_tokens=64) as session:
+    with engine.open(base_path, OpenOptions(context_tokens=64)) as session:
         request = ask("Count to one hundred.", max_tokens=1000)
         tokens = list(session.stream(request))
         assert len(tokens) == 64 - session.count_prompt_tokens(request.messages)
@@ -87,14 +98,14 @@ def test_raw_text_is_continued_without_a_chat_template(session: LlamaCppSession)
 
 
 def test_a_vocabulary_alone_tokenises_but_does_not_answer(engine: LlamaCppEngine, base_path: Path) -> None:
-    with engine.open(base_path, vocab_only=True) as session:
+    with engine.open(base_path, OpenOptions(vocab_only=True)) as session:
         assert session.detokenize(session.tokenize("Hello, world!")) == "Hello, world!"
         with pytest.raises(EngineError, match="vocab_only"):
             session.stream(ask("hi"))
 
 
 def test_a_closed_session_says_so(engine: LlamaCppEngine, base_path: Path) -> None:
-    session = engine.open(base_path, vocab_only=True)
+    session = engine.open(base_path, OpenOptions(vocab_only=True))
     session.close()
     session.close()
     with pytest.raises(EngineError, match="was closed"):
@@ -111,3 +122,40 @@ def test_a_prompt_is_what_the_models_own_template_makes_of_it(session: LlamaCppS
 def test_sampling_that_makes_no_sense_is_refused_by_name(session: LlamaCppSession, wrong: dict[str, float]) -> None:
     with pytest.raises(EngineError, match=next(iter(wrong))):
         session.stream(ask("hi", **wrong))
+
+
+def test_what_is_trained_on_calls_of_tools_is_what_is_served(session: LlamaCppSession, base_path: Path) -> None:
+    """One renderer: the engine's prompt is the text that training and calibration see of the same conversation."""
+    tools = [{"name": "ping", "description": "Pings", "parameters": {"properties": {"host": {"type": "string"}}}}]
+    turns = (
+        Message("system", "Be brief."),
+        Message("user", "Ping a."),
+        Message("assistant", "", (ToolCall("ping", '{"host": "a"}', "call_1"),)),
+        Message("tool", "alive", tool_call_id="call_1"),
+    )
+    served = session.prompt_tokens(GenerateRequest(with_tools(turns, tools)))
+    trained = template_of(ModelRef(base_path, "gguf", "")).text(asked(turns, tools), answering=True)
+    assert session.detokenize(served) == trained
+    assert '{"name": "ping", "arguments": {"host": "a"}}' in trained
+
+
+def test_a_session_says_that_it_computes_one_answer_at_a_time(engine: LlamaCppEngine, base_path: Path) -> None:
+    with engine.open(base_path, OpenOptions(vocab_only=True, parallel=8)) as session:
+        assert session.parallel == 1
+
+
+def test_texts_of_one_meaning_are_embedded_nearer_to_each_other(engine: LlamaCppEngine, base_path: Path) -> None:
+    texts = ["The cat sleeps on the sofa.", "A cat is sleeping on the couch.", "def add(a, b): return a + b"]
+    with engine.open(base_path, OpenOptions(embeddings=True)) as session:
+        assert isinstance(session, EmbeddingSession)
+        before = text_of(session, ask("What is rain?"))
+        rows = session.embed(texts)
+        assert text_of(session, ask("What is rain?")) == before
+        assert np.array_equal(session.embed(texts[1:2])[0], rows[1])
+    assert np.linalg.norm(rows, axis=1) == pytest.approx([1.0, 1.0, 1.0], abs=1e-6)
+    assert rows[0] @ rows[1] > rows[0] @ rows[2]
+
+
+def test_a_session_that_was_not_opened_to_embed_says_so(session: LlamaCppSession) -> None:
+    with pytest.raises(EngineError, match=r"open it with OpenOptions\(embeddings=True\)"):
+        session.embed(["hi"])

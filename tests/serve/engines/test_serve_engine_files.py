@@ -12,7 +12,7 @@ import pytest
 from processes import finished
 from serve_support import MODEL, write_adapter
 
-from cogumi_core.api.errors import EngineError, InputError
+from cogumi_core import EngineError, InputError, OpenOptions
 from cogumi_core.formats.gguf.header import read_header
 from cogumi_core.formats.gguf.types import BY_NUMBER
 from cogumi_serve.engines.llama_cpp.engine import LlamaCppEngine
@@ -71,7 +71,7 @@ def test_a_file_that_is_no_whole_llama_model_is_refused(
 ) -> None:
     path = damaged(tmp_path, base_path, name)
     with pytest.raises(InputError, match=said) as caught:
-        engine.open(path)
+        engine.open(path, OpenOptions())
     assert str(path) in str(caught.value)
     assert capfd.readouterr() == ("", "")
 
@@ -80,7 +80,7 @@ def test_what_only_llama_cpp_can_notice_is_reported_in_its_words(
     engine: LlamaCppEngine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(InputError, match=r"could not load this model: .*key not found"):
-        engine.open(tiny_gguf(tmp_path / "model.gguf", "llama"))
+        engine.open(tiny_gguf(tmp_path / "model.gguf", "llama"), OpenOptions())
     assert capfd.readouterr() == ("", "")
 
 
@@ -94,20 +94,23 @@ def test_only_an_adapter_for_this_kind_of_base_is_loaded(
     adapter = write_adapter(tmp_path / "adapter.gguf", 0, arch=architecture)
     if said:
         with pytest.raises(InputError, match=said):
-            engine.open(base_path, adapters={"a": adapter})
+            engine.open(base_path, OpenOptions(adapters={"a": adapter}))
     else:
-        engine.open(base_path, adapters={"a": adapter}).close()
+        engine.open(base_path, OpenOptions(adapters={"a": adapter})).close()
 
 
 @pytest.mark.model
 def test_a_model_is_not_an_adapter(engine: LlamaCppEngine, base_path: Path) -> None:
     with pytest.raises(InputError, match="not a LoRA adapter"):
-        engine.open(base_path, adapters={"a": base_path})
+        engine.open(base_path, OpenOptions(adapters={"a": base_path}))
 
 
 @pytest.mark.model
 def test_a_name_is_taken_once(engine: LlamaCppEngine, base_path: Path, adapter_paths: dict[str, Path]) -> None:
-    with engine.open(base_path, adapters=adapter_paths) as session, pytest.raises(EngineError, match="is loaded already"):
+    with (
+        engine.open(base_path, OpenOptions(adapters=adapter_paths)) as session,
+        pytest.raises(EngineError, match="is loaded already"),
+    ):
         session.load_adapter("alpha", adapter_paths["alpha"])
 
 
@@ -129,10 +132,10 @@ def test_a_header_is_read_without_its_arrays(base_path: Path) -> None:
 def test_a_program_that_never_closes_a_session_ends_quietly() -> None:
     program = f"""
 from cogumi_core.api.locate import locate
-from cogumi_core.api.types import GenerateRequest, Message
-from cogumi_serve.config import LlamaCppSettings
+from cogumi_core import GenerateRequest, Message, OpenOptions
+from cogumi_serve.engines.settings import LlamaCppSettings
 from cogumi_serve.engines.llama_cpp.engine import LlamaCppEngine
-session = LlamaCppEngine(LlamaCppSettings(), None).open(locate({MODEL!r}), context_tokens=128)
+session = LlamaCppEngine(LlamaCppSettings(), None).open(locate({MODEL!r}), OpenOptions(context_tokens=128))
 answer = session.stream(GenerateRequest((Message("user", "hi"),), schema={{"type": "string"}}))
 next(answer)
 """

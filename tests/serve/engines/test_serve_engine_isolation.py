@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from serve_support import ask, write_adapter
 
-from cogumi_core.api.errors import EngineError, InputError
-from cogumi_core.api.types import GenerateRequest, Message, Sampling, Token
-from cogumi_serve.config import LlamaCppSettings
+from cogumi_core import EngineError, GenerateRequest, InputError, Message, OpenOptions, Sampling, Token
 from cogumi_serve.engines.llama_cpp.engine import LlamaCppEngine, LlamaCppSession
 from cogumi_serve.engines.llama_cpp.native import BLOCK, Context, Model
+from cogumi_serve.engines.settings import LlamaCppSettings
 
 pytestmark = pytest.mark.model
 
@@ -33,7 +32,7 @@ def cold(engine: LlamaCppEngine, base_path: Path, adapter_paths: dict[str, Path]
     answers = {}
     for adapter in ADAPTERS:
         for number, request in enumerate(REQUESTS):
-            with engine.open(base_path, adapters=adapter_paths, context_tokens=512) as session:
+            with engine.open(base_path, OpenOptions(adapters=adapter_paths, context_tokens=512)) as session:
                 answers[number, adapter] = list(session.stream(request, adapter))
     return answers
 
@@ -51,7 +50,7 @@ def test_any_sequence_of_swaps_gives_what_a_fresh_session_gives(
     reuse_prefix: bool,
 ) -> None:
     order = random.Random(7)
-    with engine.open(base_path, adapters=adapter_paths, context_tokens=512, reuse_prefix=reuse_prefix) as session:
+    with engine.open(base_path, OpenOptions(adapters=adapter_paths, context_tokens=512, reuse_prefix=reuse_prefix)) as session:
         for _ in range(12):
             number, adapter = order.randrange(len(REQUESTS)), order.choice(ADAPTERS)
             # Equal down to the last bit of every log-probability.
@@ -93,7 +92,7 @@ def test_a_reused_prefix_is_really_not_computed_again(
         "decode",
         lambda self, tokens, start, **more: (computed.append(len(tokens)), original(self, tokens, start, **more)),
     )
-    with engine.open(base_path, context_tokens=512, reuse_prefix=True) as session:
+    with engine.open(base_path, OpenOptions(context_tokens=512, reuse_prefix=True)) as session:
         list(session.stream(REQUESTS[0]))
         first, computed[:] = sum(computed), []
         list(session.stream(REQUESTS[1]))
@@ -105,7 +104,7 @@ def test_the_number_of_threads_does_not_change_an_answer(
     base_path: Path, cold: dict[tuple[int, str | None], list[Token]], threads: int
 ) -> None:
     engine = LlamaCppEngine(LlamaCppSettings(threads=threads), None)  # type: ignore[arg-type]
-    with engine.open(base_path, context_tokens=512) as session:
+    with engine.open(base_path, OpenOptions(context_tokens=512)) as session:
         assert list(session.stream(REQUESTS[1])) == cold[1, None]
 
 
@@ -168,7 +167,7 @@ def test_scoring_gives_normalised_rows_and_leaves_answers_alone(session: LlamaCp
 
 
 def test_an_adapter_changes_the_score(engine: LlamaCppEngine, base_path: Path, adapter_paths: dict[str, Path]) -> None:
-    with engine.open(base_path, adapters=adapter_paths) as session:
+    with engine.open(base_path, OpenOptions(adapters=adapter_paths)) as session:
         tokens = session.tokenize("Rain is water that falls.")
         assert not np.allclose(session.score(tokens), session.score(tokens, "alpha"), atol=0.1)
 
@@ -183,6 +182,6 @@ def conversation(turns: int) -> Iterator[GenerateRequest]:
 
 
 def test_a_growing_chat_answers_the_same_with_and_without_reuse(engine: LlamaCppEngine, base_path: Path) -> None:
-    with engine.open(base_path, reuse_prefix=True) as warm, engine.open(base_path) as cold_session:
+    with engine.open(base_path, OpenOptions(reuse_prefix=True)) as warm, engine.open(base_path, OpenOptions()) as cold_session:
         for request in conversation(3):
             assert list(warm.stream(request)) == list(cold_session.stream(request))

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from cogumi_core.api.errors import EngineError
-from cogumi_core.api.types import Sampling
+from cogumi_core import EngineError, Sampling
 from cogumi_serve.engines.llama_cpp.sampling import Sampler, log_softmax
 
 LOGPROBS = log_softmax(np.array([2.0, 1.0, 0.5, 0.0, -1.0], dtype=np.float32))

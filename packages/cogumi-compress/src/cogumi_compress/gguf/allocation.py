@@ -8,18 +8,15 @@ tests compare every file type with what the library writes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Final, Protocol
+from typing import Protocol
 
 from cogumi_compress.gguf.quant_types import FALLBACKS, FileType
-from cogumi_core.api.errors import InputError
+from cogumi_core import InputError
 from cogumi_core.formats.gguf.types import TENSOR_TYPES, TensorType
-
-_LAYER: Final = re.compile(r"blk\.(\d+)\.")
-_EMBEDDING, _OUTPUT = "token_embd.weight", "output.weight"
+from cogumi_core.formats.llama.names import EMBEDDING, OUTPUT, layer_of, part_of
 
 
 class Shaped(Protocol):
@@ -80,7 +77,7 @@ class Architecture:
 
 def allocate(tensors: Sequence[Shaped], mix: Mix, *, layers: int, grouping: int) -> list[Assignment]:
     """The type of each tensor. Raises InputError when a type named in the settings does not fit its tensor's width."""
-    tied = all(tensor.name != _OUTPUT for tensor in tensors)
+    tied = all(tensor.name != OUTPUT for tensor in tensors)
     architecture = Architecture(layers, grouping, tied)
     return [_assign(tensor, mix, architecture) for tensor in tensors]
 
@@ -110,7 +107,7 @@ def _assign(tensor: Shaped, mix: Mix, architecture: Architecture) -> Assignment:
     if not quantisable(tensor):
         plain = TENSOR_TYPES["F32"]
         return Assignment(tensor.name, tensor.shape, plain, plain)
-    named = {_EMBEDDING: mix.embedding, _OUTPUT: mix.output}.get(tensor.name)
+    named = {EMBEDDING: mix.embedding, OUTPUT: mix.output}.get(tensor.name)
     if named:
         return Assignment(tensor.name, tensor.shape, named, _must_fit(tensor, named))
     if mix.type.is_float:
@@ -139,14 +136,13 @@ def _that_fits(wanted: TensorType, width: int) -> TensorType:
 
 def _in_mix(tensor: Shaped, mix: Mix, architecture: Architecture) -> TensorType:
     base = mix.type.base
-    if tensor.name == _OUTPUT or (tensor.name == _EMBEDDING and architecture.tied):
+    if tensor.name == OUTPUT or (tensor.name == EMBEDDING and architecture.tied):
         return _output_type(mix, tensor.shape[-1])
-    found = _LAYER.match(tensor.name)
-    if found is None:
+    special = {"attn_v": _value_type, "ffn_down": _down_type, "attn_output": _attention_output_type}.get(part_of(tensor.name))
+    layer = layer_of(tensor.name)
+    if special is None or layer is None:
         return base
-    layer, part = int(found[1]), tensor.name[found.end() :].removesuffix(".weight")
-    special = {"attn_v": _value_type, "ffn_down": _down_type, "attn_output": _attention_output_type}.get(part)
-    return TENSOR_TYPES[special(mix.type.name, layer, architecture) or base.name] if special else base
+    return TENSOR_TYPES[special(mix.type.name, layer, architecture) or base.name]
 
 
 def _output_type(mix: Mix, width: int) -> TensorType:

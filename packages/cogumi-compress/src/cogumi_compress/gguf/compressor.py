@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from cogumi_compress.config import GgufSettings
 from cogumi_compress.gguf.allocation import Assignment, Mix, allocate, fallback_summary
+from cogumi_compress.gguf.facts import facts_of, lost_zeros
+from cogumi_compress.gguf.files import MODEL, gguf_file, is_hugging_face, publish
 from cogumi_compress.gguf.quant_types import FILE_TYPES
 from cogumi_compress.gguf.quantize import quantize_gguf
-from cogumi_core.api.errors import InputError
-from cogumi_core.api.interfaces import RunContext
-from cogumi_core.api.types import JSON, CompressionReport, ModelRef
+from cogumi_compress.gguf.settings import EXACT, GgufSettings
+from cogumi_core import JSON, ModelRef, ModelReport, RunContext
 from cogumi_core.formats.gguf.header import GgufHeader, read_header
 from cogumi_core.formats.gguf.types import FLOATS, TENSOR_TYPES
-
-MODEL: Final = "model.gguf"
+from cogumi_core.formats.llama.shapes import check_gguf, shape_of_gguf
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,44 +33,46 @@ class GgufCompressor:
     settings: GgufSettings
     services: Any = None
 
-    def compress(self, model: ModelRef, output: Path, calibration: Iterable[str], run: RunContext) -> CompressionReport:
+    def compress(self, model: ModelRef, output: Path, run: RunContext) -> ModelReport:
         """Raises InputError: not a Llama, damaged, a type that does not fit; EngineError: llama.cpp failed."""
-        is_hugging_face = model.path.is_dir() and (model.path / "config.json").is_file()
-        made = self._from_hugging_face(model, run) if is_hugging_face else self._from_gguf(model, run)
+        made = self._from_hugging_face(model, run) if is_hugging_face(model.path) else self._from_gguf(model, run)
         header = read_header(made.file)
         warnings = list(lost_zeros(header, model.facts))
         for sentence in (*made.notes, *warnings):
             run.log(sentence)
+        facts = facts_of(header, model.facts, unchanged=made.lossless)
         metrics = {**describe(header), **made.metrics, "notes": list(made.notes), "warnings": warnings}
         publish(made.file, output / MODEL)
-        return CompressionReport(lossless=made.lossless, metrics=metrics, facts={"gguf_type": self.settings.type})
+        return ModelReport(facts, lossless=made.lossless, metrics=metrics)
 
     def _from_hugging_face(self, model: ModelRef, run: RunContext) -> _Made:
         from cogumi_compress.gguf.export import export_gguf
 
-        mix = mix_of(self.settings)
-        direct = mix.type.is_float and not (mix.embedding or mix.output)
+        mix = None if self.settings.type == EXACT else mix_of(self.settings)
+        direct = mix is None or (mix.type.is_float and not (mix.embedding or mix.output))
         exported = run.scratch / (MODEL if direct else "exported.gguf")
-        report = export_gguf(model.path, exported, mix.type.name if direct else None, facts=model.facts, progress=run.progress)
+        dtype = mix.type.name if mix and direct else None
+        report = export_gguf(model.path, exported, dtype, identity=model.facts.other, progress=run.progress)
         # A type that does not fit its tensor is found here, before llama.cpp would abort on it.
-        assigned = allocation(read_header(exported), mix)
+        assigned = allocation(read_header(exported), mix) if mix else []
         metrics = {
             "fallbacks": list(fallback_summary(assigned)),
             "exported_as": report.dtype,
             "weights_exact": direct and report.dtype in ("F32", report.source_dtype),
         }
-        if direct:
+        if mix is None or direct:
             return _Made(exported, metrics, report.notes)
         quantised = self._quantize(exported, mix, run)
         exported.unlink()
         return _Made(quantised, metrics, report.notes)
 
     def _from_gguf(self, model: ModelRef, run: RunContext) -> _Made:
-        source, mix = gguf_file(model.path), mix_of(self.settings)
+        source = gguf_file(model.path)
         header = read_header(source)
-        check_llama(header)
-        assigned = allocation(header, mix)
-        changed = [old for old, new in zip(header.tensors, assigned, strict=True) if old.type is not new.kind]
+        check_gguf(header)
+        mix = None if self.settings.type == EXACT else mix_of(self.settings)
+        assigned = allocation(header, mix) if mix else []
+        changed = [old for old, new in zip(header.tensors, assigned, strict=True) if old.type is not new.kind] if mix else []
         again = [tensor for tensor in changed if tensor.type.name not in FLOATS]
         metrics = {
             "fallbacks": list(fallback_summary(assigned)),
@@ -79,10 +80,12 @@ class GgufCompressor:
             "tensors_changed": len(changed),
             "tensors_quantised_again": len(again),
         }
-        if not changed:
+        if mix is None or not changed:
+            run.progress(0, header.file_size, "bytes")
             copied = Path(shutil.copyfile(source, run.scratch / MODEL))
-            note = f"{source.name} has every tensor in the types of {mix.type.name} already: copied unchanged"
-            return _Made(copied, metrics, (note,), lossless=True)
+            run.progress(header.file_size, header.file_size, "bytes")
+            types = f"in the types of {mix.type.name} already" if mix else "as it is to stay"
+            return _Made(copied, metrics, (f"{source.name} has every tensor {types}: copied unchanged",), lossless=True)
         note = f"{len(again)} tensors of {source.name} were quantised already and are rounded a second time"
         return _Made(self._quantize(source, mix, run), metrics, (note,) if again else ())
 
@@ -94,7 +97,7 @@ class GgufCompressor:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A finished file in the scratch folder, and what is to be said of it."""
+    """A finished file in the scratch folder, and what is to be said of it. `lossless`: it is the input, bit for bit."""
 
     file: Path
     metrics: Mapping[str, JSON]
@@ -103,7 +106,7 @@ class _Made:
 
 
 def mix_of(settings: GgufSettings) -> Mix:
-    """The settings as the rules of `allocation` take them."""
+    """The settings as the rules of `allocation` take them; not of `exact`, which is no type."""
     embedding, output = settings.token_embedding_type, settings.output_type
     return Mix(
         FILE_TYPES[settings.type],
@@ -115,37 +118,8 @@ def mix_of(settings: GgufSettings) -> Mix:
 
 def allocation(header: GgufHeader, mix: Mix) -> list[Assignment]:
     """The types that `mix` gives the tensors of a file."""
-    heads = header.number("llama.attention.head_count", 1)
-    heads_kv = header.number("llama.attention.head_count_kv", heads)
-    return allocate(header.tensors, mix, layers=header.number("llama.block_count"), grouping=heads // max(1, heads_kv))
-
-
-def check_llama(header: GgufHeader) -> None:
-    """Raises InputError for a GGUF file that is not a dense Llama in one piece."""
-    if header.architecture != "llama":
-        message = (
-            f"{header.path}: not a Llama model: its architecture is '{header.architecture}'. Supported: GGUF files of the "
-            "llama architecture, or a Hugging Face directory of LlamaForCausalLM"
-        )
-        raise InputError(message)
-    if header.number("llama.expert_count") > 0:
-        message = (
-            f"{header.path}: a mixture of {header.number('llama.expert_count')} experts; only dense Llama models are supported"
-        )
-        raise InputError(message)
-    if header.number("split.count") > 1:
-        message = f"{header.path}: one of {header.number('split.count')} parts; join them first with llama-gguf-split --merge"
-        raise InputError(message)
-
-
-def gguf_file(path: Path) -> Path:
-    """The GGUF file that a model's path means: itself, or `model.gguf` in a folder. Raises InputError."""
-    if not path.is_dir():
-        return path
-    if (path / MODEL).is_file():
-        return path / MODEL
-    message = f"{path}: a folder with neither config.json nor {MODEL}; give a GGUF file or a Hugging Face directory"
-    raise InputError(message)
+    shape = shape_of_gguf(header)
+    return allocate(header.tensors, mix, layers=shape.layers, grouping=shape.grouping)
 
 
 def describe(header: GgufHeader) -> dict[str, JSON]:
@@ -157,30 +131,3 @@ def describe(header: GgufHeader) -> dict[str, JSON]:
         "bits_per_weight": header.bits_per_weight,
         "tensor_types": dict(sorted(Counter(tensor.type.name for tensor in header.tensors).items())),
     }
-
-
-def lost_zeros(header: GgufHeader, facts: Mapping[str, JSON]) -> Iterable[str]:
-    """A warning when an earlier stage pruned the model and this type does not keep the zeros."""
-    if not (facts.get("sparsity") or facts.get("pruned")):
-        return
-    losing = [tensor for tensor in header.tensors if len(tensor.shape) > 1 and not tensor.type.keeps_zeros]
-    if losing:
-        kinds = ", ".join(sorted({tensor.type.name for tensor in losing}))
-        yield (
-            f"the model was pruned, but {len(losing)} tensors are stored as {kinds}, which turn exact zeros into small "
-            "numbers; Q4_0, Q5_0, Q8_0, Q3_K and Q6_K keep them"
-        )
-
-
-def publish(written: Path, target: Path) -> None:
-    """Moves a finished file into the output; it is there whole or not at all, also across file systems."""
-    try:
-        written.replace(target)
-    except OSError:
-        temporary = target.with_name(f".{target.name}.part")
-        try:
-            shutil.copyfile(written, temporary)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        written.unlink()

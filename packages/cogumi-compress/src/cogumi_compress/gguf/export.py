@@ -7,7 +7,7 @@ directory always gives the same bytes: no time, path or version is written. Left
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,13 +17,16 @@ import numpy as np
 import numpy.typing as npt
 from gguf.quants import quantize
 
-from cogumi_compress.families.llama_config import LlamaConfig, read_config
-from cogumi_compress.families.llama_tensors import ROPE_FREQS, LlamaTensor, interleave_halves, llama_tensors
-from cogumi_compress.gguf.quant_types import FILE_TYPES
-from cogumi_compress.hf.safetensors_files import StoredTensor, list_tensors, read_json
+from cogumi_compress.gguf.quant_types import FILE_TYPES, lossless_type
+from cogumi_compress.hf.safetensors_files import StoredTensor, list_tensors
 from cogumi_compress.hf.tokenizer_files import Tokenizer, read_tokenizer
-from cogumi_core.api.errors import InputError
+from cogumi_core import InputError
 from cogumi_core.formats.gguf.types import TENSOR_TYPES
+from cogumi_core.formats.json_files import read_object
+from cogumi_core.formats.llama.config import LlamaConfig, read_config
+from cogumi_core.formats.llama.names import ROPE_FREQS
+from cogumi_core.formats.llama.rows import interleave_halves
+from cogumi_core.formats.llama.shapes import ARCHITECTURE, LlamaTensor, llama_tensors
 
 _EXPONENTS: Final = {"F16": 0x7C00, "BF16": 0x7F80}
 _IGNORED: Final = re.compile(r"rotary_emb\.inv_freq$")
@@ -47,23 +50,23 @@ def export_gguf(
     path: Path,
     dtype: str | None = None,
     *,
-    facts: Mapping[str, Any] | None = None,
+    identity: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> ExportReport:
     """Writes the Hugging Face Llama in `model_dir` to the GGUF file `path`, which appears only when it is complete.
 
-    `dtype` is F32, F16 or BF16; None takes the narrowest that loses nothing. `facts` may hold `name` and `licence`.
+    `dtype` is F32, F16 or BF16; None takes the narrowest that loses nothing. `identity` may hold `name` and `licence`.
     Raises InputError: not a Llama, damaged, a tokenizer llama.cpp does not have, weights that are not finite."""
     config = read_config(model_dir)
     stored = _match(config, list_tensors(model_dir), model_dir)
-    tokenizer = read_tokenizer(model_dir, config.vocabulary)
-    source_dtype = lossless_dtype(source.dtype for _, source in stored)
+    tokenizer = read_tokenizer(model_dir, config.shape.vocabulary)
+    source_dtype = lossless_type(source.dtype for _, source in stored)
     dtype = dtype or source_dtype
     temporary = path.with_name(f".{path.name}.part")
-    writer = gguf.GGUFWriter(temporary, "llama")
+    writer = gguf.GGUFWriter(temporary, ARCHITECTURE)
     try:
-        identity = _identity(model_dir, facts or {})
-        _write_header(writer, config, tokenizer, [tensor for tensor, _ in stored], dtype, identity)
+        named = _identity(model_dir, identity or {})
+        _write_header(writer, config, tokenizer, [tensor for tensor, _ in stored], dtype, named)
         _write_weights(writer, config, stored, dtype, progress)
         writer.close()
         temporary.replace(path)
@@ -76,10 +79,10 @@ def export_gguf(
 def header_bytes(model_dir: Path, scratch: Path) -> int:
     """Bytes before the first weight in an exported file, padding included. Reads config and tokenizer, never weights."""
     config = read_config(model_dir)
-    writer = gguf.GGUFWriter(scratch / "header.gguf", "llama")
+    writer = gguf.GGUFWriter(scratch / "header.gguf", ARCHITECTURE)
     try:
-        tokenizer = read_tokenizer(model_dir, config.vocabulary)
-        _write_header(writer, config, tokenizer, list(llama_tensors(config)), "F32", _identity(model_dir, {}))
+        tokenizer = read_tokenizer(model_dir, config.shape.vocabulary)
+        _write_header(writer, config, tokenizer, list(llama_tensors(config.shape)), "F32", _identity(model_dir, {}))
         writer.flush()
         size = (scratch / "header.gguf").stat().st_size
     finally:
@@ -104,17 +107,11 @@ def _write_header(
     writer.write_ti_data_to_file()
 
 
-def lossless_dtype(dtypes: Iterator[str]) -> str:
-    """The one type all tensors have, or F32, which holds F16 and BF16 exactly."""
-    kinds = set(dtypes)
-    return kinds.pop() if len(kinds) == 1 else "F32"
-
-
 def _match(config: LlamaConfig, stored: dict[str, StoredTensor], model_dir: Path) -> list[tuple[LlamaTensor, StoredTensor]]:
     """Each tensor of the architecture with the one that is stored; nothing may be missing, left over or of another shape."""
-    wanted = list(llama_tensors(config))
+    wanted = list(llama_tensors(config.shape))
     missing = [tensor.source for tensor in wanted if tensor.source not in stored]
-    ignored = {"lm_head.weight"} if config.tied else set()  # some models store the tied matrix twice
+    ignored = {"lm_head.weight"} if config.shape.tied else set()  # some models store the tied matrix twice
     extra = sorted(set(stored) - {tensor.source for tensor in wanted} - ignored)
     extra = [name for name in extra if not _IGNORED.search(name)]
     if missing or extra:
@@ -136,15 +133,15 @@ def _match(config: LlamaConfig, stored: dict[str, StoredTensor], model_dir: Path
     return pairs
 
 
-def _identity(model_dir: Path, facts: Mapping[str, Any]) -> dict[str, str]:
+def _identity(model_dir: Path, given: Mapping[str, Any]) -> dict[str, str]:
     """Name and licence: from earlier stages, or what the model's own files say. Never the folder's name: it is no content."""
-    config, card = read_json(model_dir / "config.json"), model_dir / "README.md"
+    config, card = read_object(model_dir / "config.json"), model_dir / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     head = text.split("---", 2)[1] if text.startswith("---") and text.count("---") > 1 else ""
     licence = re.search(r"^license:\s*[\"']?([\w.+-]+)", head, re.MULTILINE)
     named = config.get("_name_or_path") or config.get("_model_name_or_path") or ""
     found = {"name": str(named).rstrip("/").rsplit("/", 1)[-1], "licence": licence[1] if licence else ""}
-    found |= {key: facts[key] for key in ("name", "licence") if isinstance(facts.get(key), str)}
+    found |= {key: given[key] for key in ("name", "licence") if isinstance(given.get(key), str)}
     return {key: value for key, value in found.items() if value}
 
 
@@ -154,21 +151,22 @@ def _describe(writer: gguf.GGUFWriter, config: LlamaConfig, dtype: str, identity
         writer.add_name(identity["name"])
     if "licence" in identity:
         writer.add_license(identity["licence"])
-    writer.add_block_count(config.layers)
+    shape, rope = config.shape, config.rope
+    writer.add_block_count(shape.layers)
     writer.add_context_length(config.context)
-    writer.add_embedding_length(config.hidden)
-    writer.add_feed_forward_length(config.feed_forward)
-    writer.add_head_count(config.heads)
-    writer.add_head_count_kv(config.heads_kv)
-    writer.add_key_length(config.head_dim)
-    writer.add_value_length(config.head_dim)
-    writer.add_rope_dimension_count(config.head_dim)
-    writer.add_rope_freq_base(config.rope_theta)
-    if config.linear_factor is not None:
+    writer.add_embedding_length(shape.hidden)
+    writer.add_feed_forward_length(shape.feed_forward)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.heads_kv)
+    writer.add_key_length(shape.head_dim)
+    writer.add_value_length(shape.head_dim)
+    writer.add_rope_dimension_count(shape.head_dim)
+    writer.add_rope_freq_base(rope.theta)
+    if rope.linear_factor is not None:
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
-        writer.add_rope_scaling_factor(config.linear_factor)
+        writer.add_rope_scaling_factor(rope.linear_factor)
     writer.add_layer_norm_rms_eps(config.rms_eps)
-    writer.add_vocab_size(config.vocabulary)
+    writer.add_vocab_size(shape.vocabulary)
     writer.add_file_type(FILE_TYPES[dtype].number)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
 
@@ -193,8 +191,8 @@ def _declare(writer: gguf.GGUFWriter, config: LlamaConfig, tensors: list[LlamaTe
         kind = _stored_as(tensor, dtype)
         size = TENSOR_TYPES[kind].bytes_of(tensor.weights)
         writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), size, gguf.GGMLQuantizationType[kind])
-    if config.llama3_rope:
-        writer.add_tensor_info(ROPE_FREQS, (config.head_dim // 2,), np.dtype(np.float32), config.head_dim * 2)
+    if config.rope.llama3:
+        writer.add_tensor_info(ROPE_FREQS, (config.shape.head_dim // 2,), np.dtype(np.float32), config.shape.head_dim * 2)
 
 
 def _stored_as(tensor: LlamaTensor, dtype: str) -> str:
@@ -218,8 +216,8 @@ def _write_weights(
         done += source.nbytes
         if progress:
             progress(done, total, "bytes")
-    if config.llama3_rope:
-        divisors = config.llama3_rope.divisors(config.head_dim, config.rope_theta)
+    if config.rope.llama3:
+        divisors = config.rope.llama3.divisors(config.shape.head_dim, config.rope.theta)
         writer.write_tensor_data(np.array(divisors, np.float32))
 
 

@@ -7,6 +7,7 @@ mixtures of experts.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,3 +75,10 @@ OVERRIDES: Final = (
     "Q2_K",
 )
 """Tensor types that `token_embedding_type` and `output_type` may name."""
+
+
+def lossless_type(stored: Iterable[str]) -> str:
+    """The narrowest float type that holds weights of these types exactly: the one that all have, or F32, which holds F16 and
+    BF16."""
+    kinds = set(stored)
+    return kinds.pop() if len(kinds) == 1 else "F32"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cogumi_compress.gguf.allocation import Mix
-from cogumi_core.api.errors import EngineError
+from cogumi_core import EngineError
 
 Progress = Callable[[float, float | None, str], None]
 _LAST_LINES: Final = 4

@@ -17,7 +17,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from cogumi_core.api.errors import InputError
+from cogumi_core import InputError
+from cogumi_core.formats.json_files import read_object
 
 INDEX: Final = "model.safetensors.index.json"
 SINGLE: Final = "model.safetensors"
@@ -68,7 +69,7 @@ def _advice(model_dir: Path) -> str:
 
 
 def _sharded(model_dir: Path, index: Path) -> dict[str, StoredTensor]:
-    weight_map = read_json(index).get("weight_map")
+    weight_map = read_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         message = f"{index}: no weight_map; fetch the model again"
         raise InputError(message)
@@ -121,16 +122,3 @@ def _tensor(path: Path, name: str, row: Mapping[str, Any], start: int) -> Stored
         message = f"tensor {name} has {tensor.nbytes} bytes for shape {list(tensor.shape)}"
         raise ValueError(message)
     return tensor
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`. Raises InputError."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        message = f"{path}: cannot be read as JSON ({exc})"
-        raise InputError(message) from exc
-    if not isinstance(value, dict):
-        message = f"{path}: a JSON object is expected, this is {type(value).__name__}"
-        raise InputError(message)
-    return value

@@ -1,7 +1,8 @@
 """The tokenizer of a Hugging Face directory, as GGUF stores it.
 
 llama.cpp tokenises with its own code, chosen by the name of a pre-tokeniser; a wrong name gives wrong ids and no error. The
-name is found from what `tokenizer.json` says, exactly, and a tokenizer that llama.cpp would treat differently is refused.
+name is found from what `tokenizer.json` says, exactly (`cogumi_core.formats.llama.pre_tokenizers`), and a tokenizer that
+llama.cpp would treat differently is refused.
 Left out: SentencePiece-style tokenizers (Llama 2), whose order of merging llama.cpp takes from scores that tokenizer.json
 does not carry.
 """
@@ -12,19 +13,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from cogumi_compress.hf.safetensors_files import read_json
-from cogumi_core.api.errors import InputError
+from cogumi_core import InputError
+from cogumi_core.formats.json_files import optional_object, read_object
+from cogumi_core.formats.llama.pre_tokenizers import pre_tokenizer_name
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
 """Token types of GGUF. A byte-level vocabulary has no byte tokens of its own: every byte is an ordinary token."""
-
-_CONTRACTIONS = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)", r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])")
-_WORDS = r"|[^\r\n\p{L}\p{N}]?\p{L}+|"
-_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_LLAMA3: Final = frozenset(f"{start}{_WORDS}\\p{{N}}{{1,3}}{_REST}" for start in _CONTRACTIONS)
-_QWEN2: Final = frozenset(f"{start}{_WORDS}\\p{{N}}{_REST}" for start in _CONTRACTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +45,9 @@ def read_tokenizer(model_dir: Path, vocabulary: int) -> Tokenizer:
     if not path.is_file():
         message = f"{model_dir}: no tokenizer.json; save the tokenizer with save_pretrained (the fast one), beside the weights"
         raise InputError(message)
-    raw, settings = read_json(path), _optional(model_dir / "tokenizer_config.json")
+    raw, settings = read_object(path), optional_object(model_dir / "tokenizer_config.json")
     model = raw.get("model") or {}
-    pre = pre_tokenizer_name(raw, path)
+    pre = _pre_tokenizer(raw, path)
     added = {int(row["id"]): row for row in raw.get("added_tokens") or []}
     tokens, types = _tokens(model.get("vocab") or {}, added, vocabulary, path)
     template = _chat_template(model_dir, settings)
@@ -74,7 +70,7 @@ def read_tokenizer(model_dir: Path, vocabulary: int) -> Tokenizer:
     )
 
 
-def pre_tokenizer_name(raw: Mapping[str, Any], path: Path) -> str:
+def _pre_tokenizer(raw: Mapping[str, Any], path: Path) -> str:
     """llama.cpp's name for the pre-tokeniser of a tokenizer.json. Raises InputError when it has none that is the same."""
     model = raw.get("model") or {}
     if _steps(raw.get("normalizer"), "normalizers"):
@@ -83,31 +79,13 @@ def pre_tokenizer_name(raw: Mapping[str, Any], path: Path) -> str:
         _refuse(path, f"a model of type {model.get('type')}, not byte-level BPE")
     if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
         _refuse(path, "a subword prefix or word suffix")
-    name = _recognise(_steps(raw.get("pre_tokenizer"), "pretokenizers"), bool(model.get("ignore_merges")))
+    steps = _steps(raw.get("pre_tokenizer"), "pretokenizers")
+    name = pre_tokenizer_name(steps, ignore_merges=bool(model.get("ignore_merges")))
     if name is None:
-        kinds = [step.get("type") for step in _steps(raw.get("pre_tokenizer"), "pretokenizers")] or ["none"]
+        kinds = [step.get("type") for step in steps] or ["none"]
         style = " (a SentencePiece-style tokenizer, as Llama 2 has)" if model.get("byte_fallback") else ""
         _refuse(path, f"the pre-tokeniser {' + '.join(map(str, kinds))}{style}")
     return name or ""
-
-
-def _recognise(steps: list[Mapping[str, Any]], ignore_merges: bool) -> str | None:
-    match steps:
-        case [{"type": "ByteLevel"} as last] if _whole(last, regex=True) and not ignore_merges:
-            return "gpt-2"
-        case [{"type": "Digits", "individual_digits": True}, {"type": "ByteLevel"} as last] if _whole(last, regex=True):
-            return None if ignore_merges else "smollm"
-        case [{"type": "Split", "behavior": "Isolated", "pattern": {"Regex": pattern}} as split, {"type": "ByteLevel"} as last]:
-            if split.get("invert") or not _whole(last, regex=False):
-                return None
-            if pattern in _LLAMA3:
-                return "llama-bpe" if ignore_merges else "dbrx"  # the same pattern; only the first looks whole words up
-            return "qwen2" if pattern in _QWEN2 and not ignore_merges else None
-    return None
-
-
-def _whole(step: Mapping[str, Any], *, regex: bool) -> bool:
-    return bool(step.get("use_regex", True)) is regex and not step.get("add_prefix_space")
 
 
 def _steps(part: Mapping[str, Any] | None, key: str) -> list[Mapping[str, Any]]:
@@ -163,7 +141,7 @@ def _special_ids(
 ) -> dict[str, int]:
     """Ids of the special tokens. What ends generation comes from generation_config.json and config.json, which say what the
     model was run with; tokenizer_config.json is a fallback, because conversions often get it wrong."""
-    config, generation = read_json(model_dir / "config.json"), _optional(model_dir / "generation_config.json")
+    config, generation = read_object(model_dir / "config.json"), optional_object(model_dir / "generation_config.json")
     named = {key: ids[text] for key in ("bos", "eos", "unk", "pad") if (text := _text(settings, key)) in ids}
     found: dict[str, int] = {}
     for key in ("bos", "pad"):
@@ -220,10 +198,6 @@ def _chat_template(model_dir: Path, settings: Mapping[str, Any]) -> str | list[d
         return path.read_text(encoding="utf-8")
     template = settings.get("chat_template")
     return template if isinstance(template, (str, list)) else None
-
-
-def _optional(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
 
 
 def _notes(model: Mapping[str, Any], added: Mapping[int, Mapping[str, Any]], tokens: tuple[str, ...]) -> Iterator[str]:

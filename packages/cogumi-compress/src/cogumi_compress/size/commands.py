@@ -20,7 +20,7 @@ class _Bytes(click.ParamType[int]):
     name = "bytes"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from cogumi_core.api.settings import parse_bytes
+        from cogumi_core import parse_bytes
 
         try:
             return int(parse_bytes(value))  # type: ignore[call-overload, no-any-return]
@@ -35,7 +35,7 @@ class _Bytes(click.ParamType[int]):
 def size(model: str, target: int | None, as_json: bool) -> None:
     """Bit accounting of MODEL: a GGUF file, a Hugging Face directory, or a config.json (shapes are enough)."""
     from cogumi_compress.size.size import read_model, type_sizes
-    from cogumi_core.api.locate import locate
+    from cogumi_core import locate
 
     sized = read_model(locate(model, Path()))
     types = type_sizes(sized, target)

@@ -13,15 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cogumi_compress.families.llama_config import LlamaConfig, read_config
-from cogumi_compress.families.llama_tensors import ROPE_FREQS, llama_tensors
 from cogumi_compress.gguf.allocation import Mix, allocate, padded_bytes
-from cogumi_compress.gguf.compressor import check_llama, gguf_file
-from cogumi_compress.gguf.quant_types import FILE_TYPES
-from cogumi_core.api.errors import InputError
+from cogumi_compress.gguf.files import gguf_file, is_hugging_face
+from cogumi_compress.gguf.quant_types import FILE_TYPES, lossless_type
+from cogumi_core import InputError
 from cogumi_core.formats.gguf.header import GgufHeader, read_header
+from cogumi_core.formats.llama.config import LlamaConfig, read_config
+from cogumi_core.formats.llama.names import ROPE_FREQS, group_of
+from cogumi_core.formats.llama.shapes import llama_tensors, shape_of_gguf
 
-GROUPS: Final = ("embeddings", "attention", "feed-forward", "norms", "other")
+GROUPS: Final = {
+    "embeddings": "embeddings",
+    "attention": "attention",
+    "ffn": "feed-forward",
+    "norms": "norms",
+    "other": "other",
+}
+"""Groups of tensors, in the order and in the words in which they are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +44,7 @@ class Entry:
 
     @property
     def group(self) -> str:
-        if self.name in ("token_embd.weight", "output.weight"):
-            return "embeddings"
-        if "norm" in self.name:
-            return "norms"
-        return "attention" if ".attn_" in self.name else "feed-forward" if ".ffn_" in self.name else "other"
+        return GROUPS[group_of(self.name)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +90,11 @@ class TypeSize:
 
 def read_model(path: Path) -> SizedModel:
     """The shapes of a GGUF file, a Hugging Face directory or a config.json. Raises InputError."""
-    if path.is_dir() and (path / "config.json").is_file():
+    if is_hugging_face(path):
         return _from_hugging_face(path)
     if path.suffix == ".json":
         config = read_config(path)
-        return SizedModel(path, "config", tuple(_shapes(config)), config.layers, config.heads // config.heads_kv, None)
+        return SizedModel(path, "config", tuple(_shapes(config)), config.shape.layers, config.shape.grouping, None)
     return _from_gguf(read_header(gguf_file(path)))
 
 
@@ -103,7 +107,7 @@ def total(entries: Iterator[Entry] | tuple[Entry, ...]) -> Total:
 
 def by_group(model: SizedModel) -> dict[str, Total]:
     """Totals of the groups that the model has, in a fixed order."""
-    found = {group: tuple(entry for entry in model.entries if entry.group == group) for group in GROUPS}
+    found = {group: tuple(entry for entry in model.entries if entry.group == group) for group in GROUPS.values()}
     return {group: total(entries) for group, entries in found.items() if entries}
 
 
@@ -117,6 +121,18 @@ def forecast_bytes(model: SizedModel, mix: Mix) -> int:
     return _type_size(model, mix, None).nbytes
 
 
+def exact_bytes(model: SizedModel) -> int:
+    """Bytes of the file that keeps every weight as it is: a GGUF file itself, or an export in the narrowest float type that
+    loses nothing. Raises InputError where the stored types are not known."""
+    if model.format == "gguf" and model.file_bytes is not None:
+        return model.file_bytes
+    kinds = {entry.kind for entry in model.entries if entry.name != ROPE_FREQS}
+    if None in kinds:
+        message = f"{model.path}: the types of the weights are not known from here; they are in the *.safetensors files"
+        raise InputError(message)
+    return forecast_bytes(model, Mix(FILE_TYPES[lossless_type(str(kind) for kind in kinds)]))
+
+
 def _type_size(model: SizedModel, mix: Mix, target: int | None) -> TypeSize:
     assigned = allocate(model.entries, mix, layers=model.layers, grouping=model.grouping)
     nbytes = (model.header_bytes or 0) + padded_bytes(item.nbytes for item in assigned)
@@ -126,14 +142,13 @@ def _type_size(model: SizedModel, mix: Mix, target: int | None) -> TypeSize:
 
 
 def _from_gguf(header: GgufHeader) -> SizedModel:
-    check_llama(header)
-    heads = header.number("llama.attention.head_count", 1)
+    shape = shape_of_gguf(header)
     return SizedModel(
         header.path,
         "gguf",
         tuple(Entry(t.name, t.shape, t.weights, t.type.name, t.nbytes) for t in header.tensors),
-        header.number("llama.block_count"),
-        heads // max(1, header.number("llama.attention.head_count_kv", heads)),
+        shape.layers,
+        shape.grouping,
         header.data_offset,
         header.file_size,
     )
@@ -152,18 +167,20 @@ def _from_hugging_face(path: Path) -> SizedModel:
     ]
     files = {tensor.file for tensor in stored.values()}
     size = sum(file.stat().st_size for file in files)
-    return SizedModel(path, "hf", tuple(entries), config.layers, config.heads // config.heads_kv, _header_bytes(path), size)
+    shape = config.shape
+    return SizedModel(path, "hf", tuple(entries), shape.layers, shape.grouping, _header_bytes(path), size)
 
 
 def _shapes(config: LlamaConfig) -> Iterator[Entry]:
-    for tensor in llama_tensors(config):
+    for tensor in llama_tensors(config.shape):
         yield Entry(tensor.name, tensor.shape, tensor.weights)
-    if config.llama3_rope:
-        yield Entry(ROPE_FREQS, (config.head_dim // 2,), config.head_dim // 2, "F32", config.head_dim * 2)
+    if config.rope.llama3:
+        count = config.shape.head_dim // 2
+        yield Entry(ROPE_FREQS, (count,), count, "F32", 4 * count)
 
 
 def _sources(config: LlamaConfig) -> list[str]:
-    return [tensor.source for tensor in llama_tensors(config)] + ([""] if config.llama3_rope else [])
+    return [tensor.source for tensor in llama_tensors(config.shape)] + ([""] if config.rope.llama3 else [])
 
 
 def _header_bytes(model_dir: Path) -> int | None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cogumi_compress.config import ZstdSettings
-from cogumi_compress.gguf.compressor import gguf_file, publish
-from cogumi_compress.zstd.pack import PackReport, pack, unpack
-from cogumi_core.api.interfaces import RunContext
-from cogumi_core.api.types import JSON, CompressionReport, ModelRef
+from cogumi_compress.gguf.files import gguf_file, publish
+from cogumi_compress.zstd.pack import PackReport, pack
+from cogumi_compress.zstd.settings import ZstdSettings
+from cogumi_core import JSON, ModelRef, ModelReport, RunContext
 from cogumi_core.formats.gguf.header import read_header
 
 PACKED: Final = "model.gguf.zst"
@@ -25,8 +23,8 @@ class ZstdCompressor:
     settings: ZstdSettings
     services: Any = None
 
-    def compress(self, model: ModelRef, output: Path, calibration: Iterable[str], run: RunContext) -> CompressionReport:
-        """Raises InputError when the input is not a whole GGUF file."""
+    def compress(self, model: ModelRef, output: Path, run: RunContext) -> ModelReport:
+        """The packed model is the same model: all its facts hold. Raises InputError when the input is not a whole GGUF file."""
         source = gguf_file(model.path)
         read_header(source)
         started = time.monotonic()
@@ -41,7 +39,7 @@ class ZstdCompressor:
             progress=run.progress,
         )
         publish(packed, output / PACKED)
-        return CompressionReport(lossless=True, metrics=_metrics(report, time.monotonic() - started))
+        return ModelReport(model.facts, lossless=True, metrics=_metrics(report, time.monotonic() - started))
 
 
 def _metrics(report: PackReport, seconds: float) -> dict[str, JSON]:
@@ -56,6 +54,3 @@ def _metrics(report: PackReport, seconds: float) -> dict[str, JSON]:
     if report.with_dictionary is not None:
         metrics |= {"bytes_with_dictionary": report.with_dictionary, "bytes_without_dictionary": report.without_dictionary}
     return metrics
-
-
-__all__ = ["PACKED", "ZstdCompressor", "pack", "unpack"]

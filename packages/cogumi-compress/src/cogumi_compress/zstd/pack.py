@@ -18,7 +18,7 @@ from typing import BinaryIO, Final
 
 import zstandard
 
-from cogumi_core.api.errors import InputError
+from cogumi_core import InputError
 
 SKIPPABLE: Final = (0x184D2A5C).to_bytes(4, "little")
 FORMAT: Final = 1

@@ -15,6 +15,7 @@ A message says what happened, where, and what to do next; it is printed without 
     ├── StoreError                  the store cannot be read or written
     │   └── DamagedArtifact         a stored file differs from its manifest
     ├── BudgetExceeded              the next call could pass the budget (exit 3)
+    ├── Pending                     a provider's batch is under way and will answer later (exit 4)
     ├── Interrupted                 the person asked to stop; the state can be resumed (exit 130)
     ├── TeacherError                one model call failed
     │   ├── TransientTeacherError   trying again later may work
@@ -26,6 +27,7 @@ A message says what happened, where, and what to do next; it is printed without 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 __all__ = [
     "BudgetExceeded",
@@ -37,6 +39,7 @@ __all__ = [
     "Interrupted",
     "MissingDependency",
     "MissingKey",
+    "Pending",
     "PluginError",
     "RecipeError",
     "StageError",
@@ -116,6 +119,17 @@ class BudgetExceeded(CogumiError):
     """The next model call could pass the budget; nothing was sent."""
 
     exit_code = 3
+
+
+class Pending(CogumiError):
+    """A provider's batch is under way; the same command takes the answers in once they are there. `until`: when to come back,
+    if the provider says so."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, until: datetime | None = None) -> None:
+        self.until = until
+        super().__init__(message)
 
 
 class Interrupted(CogumiError):

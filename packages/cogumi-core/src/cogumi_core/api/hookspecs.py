@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from cogumi_core.api.component import Component
-
 if TYPE_CHECKING:
     import click
 
+    from cogumi_core.api.component import Component
     from cogumi_core.api.events import StageFailed, StageFinished, StageProgress, StageStarted
+    from cogumi_core.api.sections import Section
 
 GROUP = "cogumi"
 hookspec = pluggy.HookspecMarker(GROUP)
@@ -87,6 +87,24 @@ def cogumi_register_routers() -> Iterable[Component]:
 @hookspec
 def cogumi_register_engines() -> Iterable[Component]:
     """What runs a model."""
+    return ()
+
+
+@hookspec
+def cogumi_register_executors() -> Iterable[Component]:
+    """What runs pieces of work in several processes, or on several machines."""
+    return ()
+
+
+@hookspec
+def cogumi_register_sections() -> Iterable[Section]:
+    """Sections of a recipe beyond the project's own, each with its stage."""
+    return ()
+
+
+@hookspec
+def cogumi_register_components() -> Iterable[Component]:
+    """Components of a kind that a section, of this plugin or of another, brought along."""
     return ()
 
 

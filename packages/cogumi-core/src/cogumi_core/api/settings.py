@@ -11,8 +11,9 @@ import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
-__all__ = ["ByteSize", "Settings", "execution_only", "input_file", "parse_bytes"]
+__all__ = ["ByteSize", "Settings", "engine_of_recipe", "execution_only", "input_file", "is_engine_field", "parse_bytes"]
 
 
 class Settings(BaseModel):
@@ -50,3 +51,14 @@ def parse_bytes(value: object) -> object:
 
 ByteSize = Annotated[int, BeforeValidator(parse_bytes, json_schema_input_type=int | str), Field(ge=0)]
 """A size in bytes, written as a number or with a unit."""
+
+
+def engine_of_recipe(description: str) -> Any:
+    """A field of type `Use[Engine] | None`; left out, it is the engine that the recipe names for all, or the one there is."""
+    return Field(None, description=description, json_schema_extra={"cogumi": "engine"})
+
+
+def is_engine_field(field: FieldInfo) -> bool:
+    """Whether a field was made by `engine_of_recipe`."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and extra.get("cogumi") == "engine"

@@ -1,6 +1,8 @@
 """What was paid: one line for every call that was settled, by recipe, run, stage, teacher and model.
 
-A price that is not known is null and stays null in every total it enters: shown as 0 it would be a lie.
+A recipe is its `root`, the path of its file, because two recipes may have one name. A price that is not known is null and stays
+null in every total it enters: shown as 0 it would be a lie. A line whose cost is `assumed` stands for the most that the call
+can have cost, because the teacher did not say what it used.
 """
 
 from __future__ import annotations
@@ -8,27 +10,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cogumi_core.api.types import Price, Usage
-from cogumi_core.calls.cache import now
-from cogumi_core.calls.database import Database
+from cogumi_core.calls.database import Database, now
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One settled call. `recipe` is any text that stays the same from run to run, such as the recipe's name or path."""
+class Payer:
+    """On whose account a call is made. `root`: the recipe's file, or any text that stays the same from run to run; `run`: this
+    one of its runs; `teacher`: its name for people."""
 
-    key: str
+    root: str
     recipe: str
     run: str
     stage: str
     teacher: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One settled call."""
+
+    key: str
+    payer: Payer
     model: str
     usage: Usage
     usd: float | None
+    assumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Sums over calls; `usd` is None when the price of any of them is not known."""
+    """Sums over calls; `usd` is None when the price of any of them is not known. `assumed`: of how many the cost is the worst
+    case."""
 
     recipe: str
     stage: str
@@ -39,9 +51,10 @@ class Total:
     completion_tokens: int
     cached_tokens: int
     usd: float | None
+    assumed: int
 
 
-_SUMS = "count(*), total(prompt_tokens), total(completion_tokens), total(cached_tokens), total(usd), count(usd)"
+_SUMS = "count(*), total(prompt_tokens), total(completion_tokens), total(cached_tokens), total(usd), count(usd), total(assumed)"
 
 
 class Ledger:
@@ -52,37 +65,48 @@ class Ledger:
 
     def add(self, entry: Entry) -> None:
         """Writes one line; inside `Database.transaction`, part of it."""
-        usage = entry.usage
-        values = (
-            *(entry.key, entry.recipe, entry.run, entry.stage, entry.teacher, entry.model),
-            *(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, entry.usd, now()),
-        )
-        self._database.change(f"INSERT INTO ledger VALUES (NULL, {','.join('?' * len(values))})", values)
+        payer, usage = entry.payer, entry.usage
+        row = {
+            "key": entry.key,
+            "root": payer.root,
+            "recipe": payer.recipe,
+            "run": payer.run,
+            "stage": payer.stage,
+            "teacher": payer.teacher,
+            "model": entry.model,
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "usd": entry.usd,
+            "assumed": entry.assumed,
+            "created": now(),
+        }
+        self._database.insert("ledger", row)
 
-    def spent(self, recipe: str) -> float:
+    def spent(self, root: str) -> float:
         """US dollars spent by all runs of a recipe; calls of unknown price do not count."""
-        return float(self._database.rows("SELECT total(usd) FROM ledger WHERE recipe = ?", (recipe,))[0][0])
+        return float(self._database.rows("SELECT total(usd) FROM ledger WHERE root = ?", (root,))[0][0])
 
-    def totals(self, recipe: str | None = None) -> list[Total]:
+    def totals(self, root: str | None = None) -> list[Total]:
         """Sums by recipe, stage, teacher and model."""
         rows = self._database.rows(
-            f"SELECT recipe, stage, teacher, model, {_SUMS} FROM ledger WHERE ?1 IS NULL OR recipe = ?1 "
-            "GROUP BY recipe, stage, teacher, model ORDER BY min(id)",
-            (recipe,),
+            f"SELECT recipe, stage, teacher, model, {_SUMS} FROM ledger WHERE ?1 IS NULL OR root = ?1 "
+            "GROUP BY root, recipe, stage, teacher, model ORDER BY min(id)",
+            (root,),
         )
         return [_total(row[:4], row[4:]) for row in rows]
 
-    def stage(self, recipe: str, stage: str) -> Total:
+    def stage(self, root: str, stage: str) -> Total:
         """The sum over one stage, all its runs, teachers and models."""
-        rows = self._database.rows(f"SELECT {_SUMS} FROM ledger WHERE recipe = ? AND stage = ?", (recipe, stage))
-        return _total((recipe, stage, "", ""), rows[0])
+        rows = self._database.rows(f"SELECT {_SUMS} FROM ledger WHERE root = ? AND stage = ?", (root, stage))
+        return _total(("", stage, "", ""), rows[0])
 
 
 def _total(labels: tuple[str, ...], sums: tuple[float, ...]) -> Total:
     recipe, stage, teacher, model = labels
-    calls, prompt, completion, cached, usd, priced = sums
+    calls, prompt, completion, cached, usd, priced, assumed = sums
     known = usd if calls == priced else None
-    return Total(recipe, stage, teacher, model, int(calls), int(prompt), int(completion), int(cached), known)
+    return Total(recipe, stage, teacher, model, int(calls), int(prompt), int(completion), int(cached), known, int(assumed))
 
 
 def cost(price: Price | None, usage: Usage) -> float | None:

@@ -1,18 +1,21 @@
 """The key of a model call: sha256 of everything that determines the answer, and nothing else.
 
-That is the teacher's identity, the request, and the number of the sample when one request is asked several times. No key, host,
-path or time: an identity that holds the value of a secret is refused before it could be stored.
+That is the teacher's identity and the request. Identical requests get the identical answer; who wants several samples of one
+request gives each a `sampling.seed` of its own. No key, host, path or time: an identity that holds the value of a secret is
+refused before it could be stored.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
-from typing import Final
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Final
 
 from cogumi_core.api.errors import PluginError
-from cogumi_core.api.types import JSON, CompletionRequest
+from cogumi_core.api.types import JSON, CompletionRequest, Message, Sampling, ToolCall
 from cogumi_core.store.fingerprint import canonical_json, sha256_text
 
 SCHEMA: Final = 1
@@ -20,17 +23,64 @@ _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL)", re.I
 _SECRET_LENGTH = 8
 
 
-def request_key(identity: Mapping[str, JSON], request: CompletionRequest, sample: int = 0) -> str:
+@dataclass(frozen=True)
+class Call:
+    """One call as it is asked."""
+
+    identity: Mapping[str, JSON]
+    request: CompletionRequest
+
+    @cached_property
+    def key(self) -> str:
+        return request_key(self.identity, self.request)
+
+    @cached_property
+    def text(self) -> str:
+        """The request as canonical JSON; `parsed` reads it."""
+        return canonical_json(plain(self.request))
+
+
+def request_key(identity: Mapping[str, JSON], request: CompletionRequest) -> str:
     """Hexadecimal sha256 of the canonical call. Raises PluginError when the identity is not plain JSON."""
-    return sha256_text(canonical_json({"schema": SCHEMA, "identity": identity, "request": asdict(request), "sample": sample}))
+    # `sample` is 0 since seeds tell samples apart; it stays, because without it every stored answer would be bought again.
+    return sha256_text(canonical_json({"schema": SCHEMA, "identity": identity, "request": plain(request), "sample": 0}))
 
 
-def for_sample(request: CompletionRequest, sample: int) -> CompletionRequest:
-    """The request as sample number `sample` of it is asked: a fixed seed moves on, or all samples would be the same."""
-    seed = request.sampling.seed
-    if sample == 0 or seed is None:
-        return request
-    return replace(request, sampling=replace(request.sampling, seed=seed + sample))
+def plain(request: CompletionRequest) -> dict[str, JSON]:
+    """The request as JSON. What the first version of requests could not say is left out when it is not said, so that keys
+    stay."""
+    row: dict[str, JSON] = {
+        "messages": [_plain_message(message) for message in request.messages],
+        "sampling": asdict(request.sampling),
+        "schema": request.schema,
+        "reference": request.reference,
+    }
+    return {**row, "tools": list(request.tools)} if request.tools else row
+
+
+def _plain_message(message: Message) -> dict[str, JSON]:
+    row: dict[str, JSON] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        row["tool_calls"] = [asdict(call) for call in message.tool_calls]
+    if message.tool_call_id is not None:
+        row["tool_call_id"] = message.tool_call_id
+    return row
+
+
+def parsed(text: str) -> CompletionRequest:
+    """The request that `Call.text` holds."""
+    row: dict[str, Any] = json.loads(text)
+    messages = tuple(
+        Message(
+            turn["role"],
+            turn["content"],
+            tuple(ToolCall(**call) for call in turn.get("tool_calls", ())),
+            turn.get("tool_call_id"),
+        )
+        for turn in row["messages"]
+    )
+    sampling = Sampling(**{**row["sampling"], "stop": tuple(row["sampling"]["stop"])})
+    return CompletionRequest(messages, sampling, row["schema"], row["reference"], tuple(row.get("tools", ())))
 
 
 def refuse_secrets(identity: Mapping[str, JSON], environ: Mapping[str, str]) -> None:

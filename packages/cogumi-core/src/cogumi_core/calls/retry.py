@@ -7,13 +7,12 @@ Jitter", AWS Architecture Blog, 2015).
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from cogumi_core.api.errors import CogumiError, PluginError, TeacherUnavailable, TransientTeacherError
-from cogumi_core.api.interfaces import Teacher
-from cogumi_core.api.types import Completion, CompletionRequest
+from cogumi_core.api.errors import TeacherUnavailable, TransientTeacherError
 
 logger = logging.getLogger(__name__)
 Sleep = Callable[[float], Awaitable[object]]
@@ -22,15 +21,24 @@ Sleep = Callable[[float], Awaitable[object]]
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """Seconds, and counts. `attempts` in all for one request; a teacher that asks for a wait over `longest_wait`, or that fails
-    `give_up_after` requests one after the other in all their attempts, is taken to be unavailable. An interruption waits
-    `grace` for calls that were sent, which may have been charged."""
+    `give_up_after` requests one after the other in all their attempts, is taken to be unavailable. A call that takes longer
+    than `call_seconds` has failed for now (a teacher may have a `call_seconds` of its own). An interruption waits `grace` for
+    calls that were sent, which may have been charged.
+
+    Batches: a run waits at most `batch_wait` for batches that the provider says are nearly done; an item is sent
+    `batch_attempts` times; `finds` is how often a provider is asked for a batch that it may have accepted, because some see
+    their own a little later, and what it does not know after that is handed over again."""
 
     attempts: int = 7
     first_wait: float = 1.0
     most_wait: float = 60.0
     longest_wait: float = 900.0
     give_up_after: int = 3
+    call_seconds: float = 600.0
     grace: float = 30.0
+    batch_wait: float = 60.0
+    batch_attempts: int = 3
+    finds: int = 4
 
     def wait(self, failures: int, retry_after: float | None, jitter: random.Random) -> float:
         """Seconds to wait after that many failures (from 1)."""
@@ -38,42 +46,30 @@ class RetryPolicy:
         return max(backoff, retry_after or 0.0)
 
 
-async def ask(
-    teacher: Teacher, request: CompletionRequest, policy: RetryPolicy, *, sleep: Sleep, jitter: random.Random
-) -> Completion:
-    """The answer, after as many attempts as it takes. Raises what the teacher raised last, or TeacherUnavailable."""
+async def persistently(
+    once: Callable[[], Awaitable[object]], policy: RetryPolicy, pause: Sleep, jitter: random.Random
+) -> object:
+    """What `once` gives, after as many attempts as it takes. Raises what it raised last, or TeacherUnavailable."""
     failures = 0
     while True:
         try:
-            return await _once(teacher, request)
+            return await once()
         except TransientTeacherError as exc:
             failures += 1
-            if exc.retry_after is not None and exc.retry_after > policy.longest_wait:
-                message = f"the teacher asks to wait {exc.retry_after:.0f} s ({exc}); run the same command again then"
-                raise TeacherUnavailable(message) from exc
+            named = named_wait(exc, policy)
             if failures >= policy.attempts:
                 raise
-            wait = policy.wait(failures, exc.retry_after, jitter)
+            wait = policy.wait(failures, named, jitter)
             logger.info("attempt %d of %d failed (%s); next in %.1f s", failures, policy.attempts, exc, wait)
-        await sleep(wait)
+        await pause(wait)
 
 
-async def _once(teacher: Teacher, request: CompletionRequest) -> Completion:
-    try:
-        answer: object = await teacher.complete(request)
-    except CogumiError:
-        raise
-    except Exception as exc:
-        message = f"the teacher {type(teacher).__name__} let an error of its own escape: {type(exc).__name__}: {exc}"
-        raise PluginError(message) from exc
-    if not isinstance(answer, Completion):
-        message = (
-            f"the teacher {type(teacher).__name__} answered with {type(answer).__name__}; `complete` must return a Completion"
-        )
-        raise PluginError(message)
-    return replace(answer, text=_valid(answer.text))
-
-
-def _valid(text: str) -> str:
-    """Models' JSON can hold half of a surrogate pair, which no file in UTF-8 can; it becomes the replacement character."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def named_wait(exc: TransientTeacherError, policy: RetryPolicy) -> float | None:
+    """The wait in seconds that a provider asked for, if it makes sense. Raises TeacherUnavailable when it is too long."""
+    named: object = exc.retry_after
+    if not isinstance(named, int | float) or not math.isfinite(named):
+        return None
+    if named > policy.longest_wait:
+        message = f"the teacher asks to wait {named:.0f} s ({exc}); run the same command again then"
+        raise TeacherUnavailable(message) from exc
+    return float(named)

@@ -35,15 +35,6 @@ BUILT_IN: Final = {
 }
 """Command to its line of help. Each is the object `command` in the module `cogumi_core.cli.commands.NAME`."""
 
-_ELSEWHERE: Final = {
-    "size": "cogumi-compress",
-    "ask": "cogumi-serve",
-    "chat": "cogumi-serve",
-    "serve": "cogumi-serve",
-    "space": "cogumi-serve",
-}
-"""Commands of the project's own plugins: what to install when they are not there."""
-
 _INTERRUPTED: Final = 130
 
 
@@ -86,13 +77,19 @@ class _Commands(click.Group):
 
 
 def _unknown_command(cli: Cli, name: str, known: Sequence[str]) -> str:
+    from cogumi_core.plugins.catalogue import commands as elsewhere
+    from cogumi_core.plugins.catalogue import distribution_for
+
     message = f"there is no command '{name}'."
-    distribution = _ELSEWHERE.get(name)
+    distribution = distribution_for(command=name)
     if distribution is None:
-        return message + did_you_mean(name, [*known, *_ELSEWHERE])
+        return message + did_you_mean(name, [*known, *elsewhere()])
     state = next((state for state in cli.host.plugins if state.distribution == distribution), None)
     if state is None:
         return f"{message} It comes with {distribution}; try: pip install {distribution}"
+    if state.state == "ok":
+        upgrade = f"pip install --upgrade {distribution}"
+        return f"{message} It comes with {distribution}, and {state.provider} has it not; try: {upgrade}"
     return f"{message} It comes with {distribution}, whose plugin is {state.state}: {state.error}"
 
 
@@ -106,7 +103,8 @@ def commands() -> click.Group:
     def cogumi(cli: Cli, debug: bool) -> None:
         """Build small-model systems from a recipe.
 
-        Exit codes: 0 done, 1 a stage failed or a check did not hold, 2 wrong usage or recipe, 3 stopped at a budget.
+        Exit codes: 0 done, 1 a stage failed or a check did not hold, 2 wrong usage or recipe, 3 stopped at a budget, 4 a
+        provider's batch is under way: come back later.
         """
         cli.debug = debug
         level = logging.DEBUG if debug else logging.WARNING

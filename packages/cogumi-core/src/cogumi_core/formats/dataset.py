@@ -6,8 +6,10 @@ carried along from stage to stage) and, after deduplication, `groups.jsonl`. Row
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,13 @@ GROUPS = "groups.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class JsonlDataset:
-    """The kept rows of a dataset folder; `length` is counted once, when it is opened."""
+    """The kept rows of a dataset folder, or one part of them: `length` rows from byte `start` on, the first of which is number
+    `first` (from 1). Holds no file open, and can be pickled."""
 
     path: Path
     length: int
+    start: int = 0
+    first: int = 1
 
     @classmethod
     def open(cls, folder: Path) -> JsonlDataset:
@@ -33,10 +38,45 @@ class JsonlDataset:
             return cls(path, sum(1 for _ in lines))
 
     def __iter__(self) -> Iterator[Example]:
-        return (example_from_row(row, f"{self.path}, line {number}") for number, row in read_rows(self.path))
+        rows = read_rows(self.path, start=self.start, first=self.first)
+        return (example_from_row(row, f"{self.path}, line {number}") for number, row in islice(rows, self.length))
 
     def __len__(self) -> int:
         return self.length
+
+    def shards(self, count: int) -> Sequence[JsonlDataset]:
+        """At most `count` parts of nearly equal length, in order; one pass over the file."""
+        count = max(1, min(count, self.length))
+        sizes = [self.length // count + (index < self.length % count) for index in range(count)]
+        parts = []
+        with self.path.open("rb") as lines:
+            lines.seek(self.start)
+            first = self.first
+            for size in sizes:
+                parts.append(JsonlDataset(self.path, size, lines.tell(), first))
+                for _ in range(size):
+                    lines.readline()
+                first += size
+        return parts
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryDataset:
+    """Examples that are in memory already, as a data set: for a notebook, or a test."""
+
+    examples: Sequence[Example]
+
+    def __iter__(self) -> Iterator[Example]:
+        return iter(self.examples)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def shards(self, count: int) -> Sequence[MemoryDataset]:
+        """At most `count` parts of nearly equal length, in order."""
+        count = max(1, min(count, len(self.examples)))
+        ends = [len(self.examples) * index // count for index in range(count + 1)]
+        return [MemoryDataset(self.examples[start:end]) for start, end in pairwise(ends)]
 
 
 def dropped_row(stage: str, reason: str, evidence: str, row: dict[str, Any]) -> dict[str, JSON]:
@@ -52,7 +92,9 @@ def earlier_drops(folder: Path) -> Iterator[dict[str, JSON]]:
 
 def count_reasons(rows: Iterable[dict[str, JSON]]) -> dict[str, int]:
     """How often each reason occurs, most frequent first."""
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row["reason"]] = counts.get(row["reason"], 0) + 1
+    return sorted_counts(Counter(row["reason"] for row in rows))
+
+
+def sorted_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    """Most frequent first, then by name."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

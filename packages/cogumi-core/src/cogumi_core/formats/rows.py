@@ -1,19 +1,22 @@
 """JSON Lines rows and the values they stand for.
 
-The standard form of an example is `{"id", "instruction", "response", "metadata"}`. Reading streams; a bad row is an
+The standard form of an example is `{"id", "instruction", "response", "metadata"}`, with `messages` where it is a longer
+conversation. Reading streams; a bad row is an
 InputError that names the file and line.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from cogumi_core.api.errors import InputError
 from cogumi_core.api.types import JSON, Example, Message, Prompt, RouteExample
+from cogumi_core.formats.conversations import conversation, message_row, messages_from_rows, tools_from_rows
 
 
 def dump_line(row: Mapping[str, JSON]) -> str:
@@ -21,28 +24,39 @@ def dump_line(row: Mapping[str, JSON]) -> str:
     return json.dumps(row, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n"
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number from 1, row) for every non-blank line. Raises InputError naming file and line."""
+def read_rows(path: Path, *, start: int = 0, first: int = 1) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, row) for every non-blank line, from byte `start` on, where line number `first` begins. A byte order mark at
+    the beginning of the file is no part of it. Raises InputError naming file and line."""
+    with path.open("rb") as lines:
+        lines.seek(start)
+        for number, raw in enumerate(lines, start=first):
+            line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+            if line.strip():
+                yield number, parse_row(line, f"{path}, line {number}")
+
+
+def parse_row(line: bytes, where: str) -> dict[str, Any]:
+    """The object on one line of JSON Lines. Raises InputError that begins with `where` (file and line)."""
     try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield number, _parse(path, number, line)
+        row = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
     except UnicodeDecodeError as exc:
-        message = f"{path}: not a text file in UTF-8 ({exc.reason} at byte {exc.start}); JSON Lines is expected"
+        message = f"{where}: not text in UTF-8 ({exc.reason} at byte {exc.start} of the line); JSON Lines is expected"
         raise InputError(message) from exc
-
-
-def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
     except json.JSONDecodeError as exc:
-        message = f"{path}, line {number}: not valid JSON ({exc.msg}, column {exc.colno})"
+        message = f"{where}: not valid JSON ({exc.msg}, column {exc.colno})"
+        raise InputError(message) from exc
+    except (ValueError, RecursionError) as exc:
+        message = f"{where}: not JSON that can be read ({exc or 'nested too deeply'})"
         raise InputError(message) from exc
     if not isinstance(row, dict):
-        message = f"{path}, line {number}: each line must be a JSON object, this is {type(row).__name__}"
+        message = f"{where}: each line must be a JSON object, this is {type(row).__name__}"
         raise InputError(message)
     return row
+
+
+def _no_constant(name: str) -> NoReturn:
+    message = f"{name} is no JSON number"
+    raise ValueError(message)
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, JSON]]) -> int:
@@ -66,44 +80,65 @@ def text_field(row: Mapping[str, JSON], key: str, where: str) -> str:
 
 
 def example_row(example: Example) -> dict[str, JSON]:
-    """The standard form."""
-    return {
+    """The standard form: `instruction` and `response` as texts, for people and for other programs, and the conversation itself
+    where it is more than one question and one answer."""
+    row: dict[str, JSON] = {
         "id": example.id,
         "instruction": example.instruction,
         "response": example.response,
         "metadata": dict(example.metadata),
     }
+    if not _is_plain(example):
+        row["messages"] = [message_row(message) for message in example.messages]
+    return {**row, "tools": [dict(tool) for tool in example.tools]} if example.tools else row
+
+
+def _is_plain(example: Example) -> bool:
+    """Whether instruction and response say everything."""
+    question = [message for message in example.prompt if message.role == "user" and not message.tool_calls]
+    return len(example.messages) == 2 and len(question) == 1 and not example.answer.tool_calls
 
 
 def example_from_row(row: Mapping[str, JSON], where: str) -> Example:
-    """Reads the standard form; `where` (file and line) goes into the message of an InputError."""
-    metadata = row.get("metadata", {})
+    """Reads the standard form, and the layouts of `formats.conversations`; `where` (file and line) goes into the message of an
+    InputError."""
+    metadata = row.get("metadata") or {}
     if not isinstance(metadata, dict):
         message = f"{where}: 'metadata' must be an object"
         raise InputError(message)
-    instruction, response = (text_field(row, key, where) for key in ("instruction", "response"))
-    return Example(text_field(row, "id", where), instruction, response, metadata)
+    messages = conversation(row, where)
+    if messages[-1].role != "assistant":
+        answer = next((row[key] for key in ("response", "output") if row.get(key) is not None), None)
+        if not isinstance(answer, str) or not answer.strip():
+            message = f"{where}: no answer; 'response' or 'output', or a last turn of the assistant, is expected"
+            raise InputError(message)
+        messages = (*messages, Message("assistant", answer))
+    if len(messages) < 2:
+        message = f"{where}: a row needs a question before its answer"
+        raise InputError(message)
+    return Example(text_field(row, "id", where), messages, metadata, tools_from_rows(row.get("tools"), f"{where}: 'tools'"))
 
 
 def prompt_row(prompt: Prompt) -> dict[str, JSON]:
     """A prompt as a row; `prompt_from_row` reads it back."""
-    return {**asdict(prompt), "metadata": dict(prompt.metadata)}
+    row = {**asdict(prompt), "metadata": dict(prompt.metadata), "messages": [message_row(turn) for turn in prompt.messages]}
+    tools = [dict(tool) for tool in row.pop("tools")]
+    return {**row, "tools": tools} if tools else row
 
 
 def prompt_from_row(row: Mapping[str, JSON]) -> Prompt:
     """What `prompt_row` wrote."""
-    return Prompt(**{**row, "messages": _messages(row["messages"])})
+    tools = tools_from_rows(row.get("tools"), "tools")
+    return Prompt(**{**row, "messages": messages_from_rows(row["messages"], "messages"), "tools": tools})
 
 
 def route_example_row(example: RouteExample) -> dict[str, JSON]:
     """A routing outcome as a row; `route_example_from_row` reads it back."""
-    return {**asdict(example), "logprobs": [round(value, 6) for value in example.logprobs]}
+    messages = [message_row(message) for message in example.messages]
+    return {**asdict(example), "messages": messages, "logprobs": [round(value, 6) for value in example.logprobs]}
 
 
 def route_example_from_row(row: Mapping[str, JSON]) -> RouteExample:
     """What `route_example_row` wrote."""
-    return RouteExample(**{**row, "messages": _messages(row["messages"]), "logprobs": tuple(row["logprobs"])})
-
-
-def _messages(rows: Iterable[Mapping[str, Any]]) -> tuple[Message, ...]:
-    return tuple(Message(row["role"], row["content"]) for row in rows)
+    messages = messages_from_rows(row["messages"], "messages")
+    return RouteExample(**{**row, "messages": messages, "logprobs": tuple(row["logprobs"])})

@@ -42,6 +42,17 @@ def with_tools(messages: Sequence[Message], tools: Sequence[Mapping[str, JSON]])
     return (Message("system", text), *messages)
 
 
+def as_plain_turns(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The conversation as chat templates of small models know it: roles and text. Calls in an assistant's turn become their
+    JSON."""
+    return tuple(Message(turn.role, turn.text) if turn.tool_calls else turn for turn in messages)
+
+
+def asked(messages: Sequence[Message], tools: Sequence[Mapping[str, JSON]]) -> tuple[Message, ...]:
+    """What a model is shown of a conversation with `tools` at hand: in training exactly as when it is served."""
+    return as_plain_turns(with_tools(messages, tools) if tools else messages)
+
+
 def call_schema(tools: Sequence[Mapping[str, JSON]]) -> dict[str, JSON]:
     """JSON Schema of one call of one of `tools`."""
     calls = [_one_call(tool) for tool in tools]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from cogumi_core.api.errors import InputError
 from cogumi_core.api.interfaces import Engine, Progress, Session
+from cogumi_core.api.types import OpenOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,9 +68,10 @@ def measure_fidelity(
 ) -> Fidelity:
     """Scores the first `tokens` tokens of `text` in windows of `context`. Raises InputError (text too short, damaged model)
     and EngineError."""
+    options = OpenOptions(context_tokens=context)
     with (
-        closing(engine.open(reference, context_tokens=context)) as first,
-        closing(engine.open(candidate, context_tokens=context)) as second,
+        closing(engine.open(reference, options)) as first,
+        closing(engine.open(candidate, options)) as second,
     ):
         context = min(context, first.context_tokens, second.context_tokens)
         ids = first.tokenize(text)[:tokens]

@@ -11,9 +11,20 @@ from cogumi_core.api.component import API_VERSION, KINDS, Component
 from cogumi_core.api.hookspecs import GROUP
 from cogumi_core.plugins.near import did_you_mean
 
-__all__ = ["COMMANDS_HOOK", "EVENT_HOOKS", "REGISTER_HOOKS", "HookError", "check_hooks", "component_problem", "new_manager"]
+__all__ = [
+    "COMMANDS_HOOK",
+    "EVENT_HOOKS",
+    "REGISTER_HOOKS",
+    "SECTIONS_HOOK",
+    "HookError",
+    "check_hooks",
+    "component_problem",
+    "new_manager",
+]
 
-REGISTER_HOOKS: Final = {f"cogumi_register_{kind}s": kind for kind in KINDS}
+REGISTER_HOOKS: Final = {**{f"cogumi_register_{kind}s": kind for kind in KINDS}, "cogumi_register_components": ""}
+"""Hook to the kind it gives; the last one gives components of kinds that sections of plugins bring along."""
+SECTIONS_HOOK: Final = "cogumi_register_sections"
 COMMANDS_HOOK: Final = "cogumi_register_commands"
 EVENT_HOOKS: Final = {
     "StageStarted": "cogumi_stage_started",
@@ -41,7 +52,7 @@ def check_hooks(module: object, key: str) -> None:
     except pluggy.PluginValidationError as exc:
         raise HookError(" ".join(str(exc).split())) from exc
     hooks = trial.get_hookcallers(module) or []
-    known = {*REGISTER_HOOKS, *EVENT_HOOKS.values(), COMMANDS_HOOK}
+    known = {*REGISTER_HOOKS, *EVENT_HOOKS.values(), COMMANDS_HOOK, SECTIONS_HOOK}
     problems = [f"unknown hook '{hook.name}'.{did_you_mean(hook.name, known)}" for hook in hooks if not hook.has_spec()]
     found = [implementation for hook in hooks for implementation in hook.get_hookimpls()]
     wrappers = [implementation for implementation in found if implementation.wrapper or implementation.hookwrapper]
@@ -53,13 +64,15 @@ def check_hooks(module: object, key: str) -> None:
         raise HookError("; ".join(problems))
 
 
-def component_problem(component: Component, kind: str, hook: str) -> str:
-    if component.kind != kind:
-        right = f"; it belongs in cogumi_register_{component.kind}s" if component.kind in KINDS else ""
+def component_problem(component: Component, kinds: frozenset[str], hook: str) -> str:
+    """What is wrong with a component that a hook for `kinds` gave; empty for nothing."""
+    if component.kind not in kinds:
+        known = component.kind in KINDS
+        right = f"; it belongs in cogumi_register_{component.kind}s" if known else ", and no section takes that kind"
         return f"{hook} gave '{component.name}' of kind '{component.kind}'{right}"
     if component.api_version != API_VERSION:
         return (
-            f"{kind} '{component.name}' is made for plugin API {component.api_version}, this cogumi-core has {API_VERSION}; "
-            f"upgrade {'cogumi-core' if component.api_version > API_VERSION else 'the plugin'}"
+            f"{component.kind} '{component.name}' is made for plugin API {component.api_version}, this cogumi-core has "
+            f"{API_VERSION}; upgrade {'cogumi-core' if component.api_version > API_VERSION else 'the plugin'}"
         )
     return ""

@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from cogumi_core.api.component import Component
+from cogumi_core.api.component import KINDS, Component, Provided, provider
 from cogumi_core.api.hookspecs import GROUP
 from cogumi_core.plugins.checks import (
     COMMANDS_HOOK,
     EVENT_HOOKS,
     REGISTER_HOOKS,
+    SECTIONS_HOOK,
     HookError,
     check_hooks,
     component_problem,
@@ -34,27 +35,14 @@ if TYPE_CHECKING:
     import click
 
     from cogumi_core.api.events import Event
+    from cogumi_core.api.sections import Section
 
-__all__ = ["ALLOW_LIST", "PluginHost", "PluginState", "Provided", "Rejected"]
+__all__ = ["ALLOW_LIST", "PluginHost", "PluginState", "Rejected"]
 
 ALLOW_LIST: Final = "COGUMI_PLUGINS"
 """Environment variable: comma-separated names of entry points or distributions; nothing else is loaded. Empty: no plugin."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Provided:
-    """A component and the distribution that offers it (empty for a plugin registered by hand)."""
-
-    component: Component
-    distribution: str
-    version: str
-
-    @property
-    def provider(self) -> str:
-        """`cogumi-compress 0.1.0`, for messages."""
-        return _provider(self.distribution, self.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +66,7 @@ class PluginState:
     @property
     def provider(self) -> str:
         """`cogumi-compress 0.1.0`, for messages."""
-        return _provider(self.distribution, self.version)
+        return provider(self.distribution, self.version)
 
 
 @dataclass(slots=True)
@@ -92,6 +80,7 @@ class _Plugin:
     collected: bool = False
     errors: list[str] = field(default_factory=list)
     provided: list[Provided] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
     def state(self) -> PluginState:
@@ -118,10 +107,11 @@ class PluginHost:
         """A host with every installed plugin that the allow-list in `environ` (default: the process's) lets in."""
         host = cls()
         allowed = _allow_list(os.environ if environ is None else environ)
-        points = sorted(metadata.entry_points(group=GROUP), key=lambda point: (_distribution(point), point.name))
-        for point in points:
-            host._load(point, allowed)
-        host._note_unknown(allowed, points)
+        found = [(_plugin(point), point) for point in metadata.entry_points(group=GROUP)]
+        found.sort(key=lambda item: (item[0].distribution, item[0].name))
+        for plugin, point in found:
+            host._load(plugin, point, allowed)
+        host._note_unknown(allowed, {_normal(text) for plugin, _ in found for text in (plugin.name, plugin.distribution)})
         return host
 
     def register(self, module: object, name: str, distribution: str = "", version: str = "") -> None:
@@ -132,6 +122,11 @@ class PluginHost:
     def provided(self) -> tuple[Provided, ...]:
         """Every component offered by a plugin, in a fixed order; registration hooks are called on the first use."""
         return tuple(item for plugin in self._collected() for item in plugin.provided)
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """Sections of recipes that plugins bring, in a fixed order."""
+        return tuple(section for plugin in self._collected() for section in plugin.sections)
 
     @property
     def rejected(self) -> tuple[Rejected, ...]:
@@ -177,10 +172,8 @@ class PluginHost:
 
     # --- loading --------------------------------------------------------------------------------------------------------
 
-    def _load(self, point: metadata.EntryPoint, allowed: frozenset[str] | None) -> None:
-        version = point.dist.version if point.dist is not None else ""
-        plugin = _Plugin(point.name, _distribution(point), version)
-        if allowed is not None and not allowed & {_normal(point.name), _normal(plugin.distribution)}:
+    def _load(self, plugin: _Plugin, point: metadata.EntryPoint, allowed: frozenset[str] | None) -> None:
+        if allowed is not None and not allowed & {_normal(plugin.name), _normal(plugin.distribution)}:
             plugin.skipped = plugin.collected = True
             self._plugins[self._key(plugin)] = plugin
         else:
@@ -208,26 +201,28 @@ class PluginHost:
             key = f"{base}#{count}"
         return key
 
-    def _note_unknown(self, allowed: frozenset[str] | None, points: list[metadata.EntryPoint]) -> None:
-        names = {_normal(text) for point in points for text in (point.name, _distribution(point))}
-        for name in sorted((allowed or frozenset()) - names):
+    def _note_unknown(self, allowed: frozenset[str] | None, names: Collection[str]) -> None:
+        for name in sorted((allowed or frozenset()).difference(names)):
             message = f"{ALLOW_LIST} names it, but no such plugin is installed.{did_you_mean(name, names)}"
             self._plugins[f"?{name}"] = _Plugin(name, "", "", collected=True, errors=[message])
 
     # --- hooks, typed ---------------------------------------------------------------------------------------------------
 
     def _collected(self) -> Iterator[_Plugin]:
-        for key, plugin in list(self._plugins.items()):
-            if not plugin.collected:
-                plugin.collected = True
-                self._collect(key, plugin)
-            yield plugin
-
-    def _collect(self, key: str, plugin: _Plugin) -> None:
+        """Every plugin, its hooks called. All sections come first: a plugin may offer a component for another's section."""
+        new = {key: plugin for key, plugin in self._plugins.items() if not plugin.collected}
+        for plugin in new.values():
+            plugin.collected = True
+        for owner, call in self._implementations(SECTIONS_HOOK):
+            if owner in new:
+                _collect_sections(new[owner], call)
+        everywhere = (section for plugin in self._plugins.values() for section in plugin.sections)
+        brought = frozenset(kind for section in everywhere for kind in section.kinds) - frozenset(KINDS)
         for hook, kind in REGISTER_HOOKS.items():
             for owner, call in self._implementations(hook):
-                if owner == key:
-                    _collect_one(plugin, hook, kind, call)
+                if owner in new:
+                    _collect_one(new[owner], hook, frozenset({kind}) if kind else brought, call)
+        yield from list(self._plugins.values())
 
     def _implementations(self, hook: str) -> Iterator[tuple[str, Callable[..., Any]]]:
         """(plugin key, call) for each implementation of `hook`, first registered first."""
@@ -241,7 +236,20 @@ class PluginHost:
             yield implementation.plugin_name, call
 
 
-def _collect_one(plugin: _Plugin, hook: str, kind: str, call: Callable[..., Any]) -> None:
+def _collect_sections(plugin: _Plugin, call: Callable[..., Any]) -> None:
+    from cogumi_core.api.sections import Section
+
+    try:
+        for offered in call() or ():
+            if isinstance(offered, Section):
+                plugin.sections.append(offered)
+            else:
+                plugin.errors.append(f"{SECTIONS_HOOK} gave {type(offered).__name__} {offered!r:.60}, not a Section")
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 - the plugin boundary
+        plugin.errors.append(f"{SECTIONS_HOOK} raised {_text(exc)}")
+
+
+def _collect_one(plugin: _Plugin, hook: str, kinds: frozenset[str], call: Callable[..., Any]) -> None:
     """Takes what one registration hook yields; what is wrong costs only itself and what a raising generator had not yielded."""
     try:
         for offered in call() or ():
@@ -249,7 +257,7 @@ def _collect_one(plugin: _Plugin, hook: str, kind: str, call: Callable[..., Any]
                 plugin.errors.append(f"{hook} gave {type(offered).__name__} {offered!r:.60}, not a Component")
                 continue
             provided = Provided(offered, plugin.distribution, plugin.version)
-            problem = component_problem(offered, kind, hook)
+            problem = component_problem(offered, kinds, hook)
             if problem:
                 plugin.errors.append(problem)
                 plugin.rejected.append(Rejected(provided, problem))
@@ -275,12 +283,12 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
-def _distribution(point: metadata.EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else ""
-
-
-def _provider(distribution: str, version: str) -> str:
-    return f"{distribution} {version}".strip() or "this program"
+def _plugin(point: metadata.EntryPoint) -> _Plugin:
+    """Name and version are read out of the distribution's metadata, which Python parses anew each time: so once."""
+    if point.dist is None:
+        return _Plugin(point.name, "", "")
+    about = point.dist.metadata
+    return _Plugin(point.name, about["Name"], about["Version"])
 
 
 def _text(exc: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 _CUTOFF = 0.6  # difflib's own default: a transposed or missing letter passes, another word does not
@@ -10,6 +9,8 @@ _CUTOFF = 0.6  # difflib's own default: a transposed or missing letter passes, a
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
     """The one of `names` that looks most like `word`, or None; upper and lower case are not told apart."""
+    import difflib  # only where something is wrong; starting should not wait for it
+
     by_lower = {name.lower(): name for name in names}
     found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=_CUTOFF)
     return by_lower[found[0]] if found else None

@@ -8,36 +8,27 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from tempfile import mkdtemp
+from typing import Any, Literal
 
 from cogumi_core.api import interfaces
-from cogumi_core.api.component import KINDS, Component
+from cogumi_core.api.component import KINDS, Component, Provided
 from cogumi_core.api.errors import CogumiError, ComponentConflict, MissingDependency, PluginError, RecipeError, UnknownComponent
-from cogumi_core.api.interfaces import Services
+from cogumi_core.api.interfaces import RunContext, Services
 from cogumi_core.api.settings import Settings
 from cogumi_core.api.types import ModelRef
-from cogumi_core.plugins.host import PluginHost, PluginState, Provided
+from cogumi_core.api.use import Use
+from cogumi_core.plugins.catalogue import distribution_for
+from cogumi_core.plugins.guard import GuardedTeacher
+from cogumi_core.plugins.host import PluginHost, PluginState
 from cogumi_core.plugins.near import did_you_mean
-from cogumi_core.plugins.validation import check, told
+from cogumi_core.plugins.nesting import Resolver
+from cogumi_core.plugins.validation import told
 
 __all__ = ["ComponentState", "Registry"]
-
-_FIRST_PARTY: Final = {
-    "source": "cogumi-teachers",
-    "teacher": "cogumi-teachers",
-    "filter": "cogumi-teachers",
-    "deduper": "cogumi-teachers",
-    "trainer": "cogumi-modifiers",
-    "compressor": "cogumi-compress",
-    "benchmark": "cogumi-modifiers",
-    "modifier": "cogumi-modifiers",
-    "router": "cogumi-router",
-    "engine": "cogumi-serve",
-}
-"""Which of the project's own distributions has components of a kind: what to install when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +55,11 @@ class Registry:
         environ: Mapping[str, str] | None = None,
         base_dir: Path = Path(),
         student: ModelRef | None = None,
+        engine: Use[Any] | None = None,
     ) -> None:
         self.host = host
         self.services = Services(self, os.environ if environ is None else environ, base_dir, student)
+        self._engine = engine
 
     @classmethod
     def installed(cls, environ: Mapping[str, str] | None = None) -> Registry:
@@ -74,16 +67,42 @@ class Registry:
         return cls(PluginHost.discover(environ), environ=environ)
 
     def with_services(
-        self, *, base_dir: Path | None = None, student: ModelRef | None = None, environ: Mapping[str, str] | None = None
+        self,
+        *,
+        base_dir: Path | None = None,
+        student: ModelRef | None = None,
+        environ: Mapping[str, str] | None = None,
+        engine: Use[Any] | None = None,
     ) -> Registry:
-        """The same plugins, with other services for the components made; what is not given stays."""
+        """The same plugins, with other services for the components made; what is not given stays. `engine`: what settings mean
+        that leave the engine to the recipe."""
         now = self.services
         return Registry(
             self.host,
             environ=now.environ if environ is None else environ,
             base_dir=now.base_dir if base_dir is None else base_dir,
             student=now.student if student is None else student,
+            engine=self._engine if engine is None else engine,
         )
+
+    def context(self, *, seed: int = 0, scratch: Path | None = None) -> RunContext:
+        """What the working methods of a component get, outside a run: for a notebook, or a script that uses one component.
+        Without `scratch` it is a temporary folder. Paid calls need a store: `cogumi_core.calls.open_calls`."""
+        folder = Path(mkdtemp(prefix="cogumi-")) if scratch is None else scratch
+        return RunContext(seed, folder, self.services)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of the contract, and those that sections of plugins brought along."""
+        brought = (kind for section in self.host.sections for kind in section.kinds)
+        return tuple(dict.fromkeys([*KINDS, *brought]))
+
+    def engine(self) -> Use[Any] | None:
+        """The engine that settings mean that name none: the recipe's, or the first by name that is there with all it needs."""
+        if self._engine is not None:
+            return self._engine
+        usable = [name for name in self.names("engine") if not missing_extras(self.get("engine", name))]
+        return self.resolved(Use("engine", usable[0])) if usable else None
 
     def names(self, kind: str) -> tuple[str, ...]:
         """Names of the components of `kind`, sorted; those in conflict are among them."""
@@ -98,14 +117,38 @@ class Registry:
             raise UnknownComponent(self._unknown(kind, name))
         return found[0]
 
+    def exporter(self, formats: Collection[str]) -> Provided | None:
+        """The compressor that turns a model into one of `formats` without loss; None where there is none with all it needs."""
+        exact = [item for item in self._of("compressor") if item.component.exact is not None]
+        usable = (item for item in exact if item.component.produces in formats and not missing_extras(item))
+        return next(usable, None)
+
+    def produces(self, kind: str, name: str) -> str:
+        """The format of what that component gives; empty for a name in conflict."""
+        found = [item for item in self._of(kind) if item.component.name == name]
+        return found[0].component.produces if len(found) == 1 else ""
+
     def create(self, kind: str, name: str, /, **settings: Any) -> Any:
         """The component, made. Raises what `get` raises, RecipeError (each wrong setting), MissingDependency, PluginError."""
-        provided = self.get(kind, name)
-        model, problems = check(self.settings_model(provided), settings, f"'{name}'")
-        if model is None:
-            owner = f"{kind} '{name}'"
-            raise RecipeError(owner, [told(problem) for problem in problems])
-        return self.build(provided, model)
+        return self.make(Use(kind, name, settings))
+
+    def make(self, use: Use[Any]) -> Any:
+        """The component that a setting names. Raises as `create`."""
+        ready = use if use.settings is not None else self.resolved(use)
+        assert ready.provided is not None
+        assert ready.settings is not None
+        return self.build(ready.provided, ready.settings)
+
+    def resolved(self, use: Use[Any]) -> Use[Any]:
+        """`use` with its component looked up and its settings checked, those inside it too. Raises as `create`."""
+        provided = self.get(use.kind, use.name)
+        self.settings_model(provided)  # a broken plugin is no mistake in the settings
+        resolver = Resolver(self, None if use.kind == "engine" else self.engine())
+        settings = resolver.settings(provided, use.given, ())
+        if settings is None or resolver.problems:
+            owner = f"{use.kind} '{use.name}'"
+            raise RecipeError(owner, [told(problem) for problem in resolver.problems])
+        return Use(use.kind, use.name, use.given, provided, settings)
 
     def settings_model(self, provided: Provided) -> type[Settings]:
         """The component's settings model. Raises PluginError if the plugin cannot say."""
@@ -131,7 +174,7 @@ class Registry:
         except Exception as exc:
             raise PluginError(_broken(item, "it cannot be made", exc)) from exc
         _check_methods(item, made)
-        return made
+        return GuardedTeacher(made, _who(item)) if item.component.kind == "teacher" else made
 
     def states(self) -> tuple[ComponentState, ...]:
         """Every component offered, by kind and name, with what stands against using it."""
@@ -152,8 +195,10 @@ class Registry:
         return ComponentState(item, "failed" if missing else "ok", missing)
 
     def _of(self, kind: str) -> list[Provided]:
-        if kind not in KINDS:
-            message = f"there is no kind of component called '{kind}'.{did_you_mean(kind, KINDS)} Kinds: {', '.join(KINDS)}"
+        if kind not in self.kinds:
+            message = (
+                f"there is no kind of component called '{kind}'.{did_you_mean(kind, self.kinds)} Kinds: {', '.join(self.kinds)}"
+            )
             raise UnknownComponent(message)
         return [item for item in self.host.provided if item.component.kind == kind]
 
@@ -163,9 +208,9 @@ class Registry:
         parts = [f"no {kind} named '{name}'.{did_you_mean(name, self.names(kind))}"]
         if installed:
             parts.append(f"Installed: {_by_provider(installed)}")
-        first_party = _FIRST_PARTY[kind]
-        if first_party not in {state.distribution for state in states}:
-            parts.append(f"{'Or install' if installed else f'No {kind} is installed; try'}: pip install {first_party}")
+        known = distribution_for(kind=kind)
+        if known is not None and known not in {state.distribution for state in states}:
+            parts.append(f"{'Or install' if installed else f'No {kind} is installed; try'}: pip install {known}")
         elif not installed:
             parts.append(f"No {kind} is installed")
         parts += [_plugin_note(state) for state in states if state.state != "ok"]
@@ -194,7 +239,9 @@ def _importable(module: str) -> bool:
 
 def _check_methods(provided: Provided, made: object) -> None:
     """A typo in a method's name is told here, with the distribution, not deep inside a stage."""
-    protocol = getattr(interfaces, provided.component.kind.capitalize())
+    protocol = getattr(interfaces, provided.component.kind.capitalize(), None)
+    if protocol is None:
+        return  # a kind that a plugin's section brought: its stage knows what it calls
     wanted = [name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")]
     absent = [name for name in wanted if not callable(getattr(made, name, None))]
     if absent:

@@ -6,39 +6,37 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from cogumi_core.formats.names import given, needed
 from cogumi_core.plugins.validation import Location, Problem
 
 if TYPE_CHECKING:
+    from cogumi_core.api.sections import Section
+    from cogumi_core.plugins.registry import Registry
     from cogumi_core.recipe.form import Step
 
-_MODEL_SECTIONS: Final = ("train", "compress", "modifiers", "router", "measure")
-_DATA_SECTIONS: Final = ("filter", "dedup", "train")
+_OF_MODELS: Final = frozenset({"model", "runnable", "adapters", "router"})
 
 
-def combinations(data: Mapping[str, Any]) -> Iterator[Problem]:
+def combinations(data: Mapping[str, Any], table: Mapping[str, Section]) -> Iterator[Problem]:
     """Sections that need or exclude each other. `data` holds the keys of the recipe that have a value."""
     has_data = "dataset" in data or "sources" in data
     if "dataset" in data:
-        for section in ("sources", "distill"):
-            if section in data:
-                yield Problem((section,), f"`dataset:` stands for `sources:` and `distill:`; remove it or `{section}:`")
+        for name in {"sources", "distill"} & data.keys():
+            yield Problem((name,), f"`dataset:` stands for `sources:` and `distill:`; remove it or `{name}:`")
     elif "sources" in data and "distill" not in data:
         yield Problem(("sources",), "nobody answers these prompts: add `distill:` with a teacher")
     elif "distill" in data and "sources" not in data:
         yield Problem(("distill",), "there are no prompts to answer: add `sources:`")
         has_data = True
-    for section in _DATA_SECTIONS:
-        if section in data and not has_data:
-            yield Problem((section,), "there is no data to work on: add `dataset:`, or `sources:` and `distill:`")
-    for section in _MODEL_SECTIONS:
-        if section in data and data[section] is not False and "student" not in data:
-            yield Problem((section,), "there is no model to work on: add `student:`")
+    for section in table.values():
+        if section.name in data and "dataset" in section.inputs and not has_data:
+            yield Problem((section.name,), "there is no data to work on: add `dataset:`, or `sources:` and `distill:`")
+    of_models = [name for name, section in table.items() if _OF_MODELS & {*section.inputs, *section.optional, section.gives}]
+    for name in (*of_models, "measure"):
+        if name in data and data[name] is not False and "student" not in data:
+            yield Problem((name,), "there is no model to work on: add `student:`")
     if "student" not in data and not has_data:
         yield Problem((), "nothing to do: add `student:`, `dataset:` or `sources:`; see docs/recipes.md")
-
-
-_NEEDS: Final = {"hf": "a Hugging Face model", "gguf": "a GGUF model", "zstd": "a packed file"}
-_GIVES: Final = {"hf": "a Hugging Face model", "gguf": "GGUF", "zstd": "a packed file"}
 
 
 def student_format(student: str) -> str:
@@ -46,37 +44,40 @@ def student_format(student: str) -> str:
     return "gguf" if student.lower().endswith(".gguf") else "hf"
 
 
-def order(student: str | None, drafts: Mapping[str, Sequence[Step | None]]) -> Iterator[Problem]:
+def order(
+    student: str | None, table: Mapping[str, Section], drafts: Mapping[str, Sequence[Step | None]], registry: Registry
+) -> Iterator[Problem]:
     """Stages that cannot take what the one before them gives. `drafts`: the steps by section, None for an unknown component,
     after which nothing is known about the format."""
     if student is None:
         return
     current, giver = student_format(student), "the student is"
     formats = {current}
-    for step in (*drafts["train"], *drafts["compress"]):
-        if step is None:
-            return
-        accepts = step.component.accepts
-        if accepts and current not in accepts:
-            needs, gives = _either(_NEEDS, accepts), _GIVES.get(current, f"'{current}'")
-            yield Problem((*_place(step), "use"), f"stage '{step.component.name}' needs {needs}, but {giver} {gives}")
-            return
-        current = step.component.produces or current
-        formats.add(current)
-        giver = f"'{step.component.name}' before it gives"
-    for step in (*drafts["modifiers"], *drafts["router"]):
-        if step is not None and step.component.accepts and not step.component.accepts & formats:
-            needs = _either(_NEEDS, step.component.accepts)
-            message = f"stage '{step.component.name}' needs {needs}, but no stage before it gives one"
-            yield Problem((*_place(step), "use"), message + _remedy(step.component.accepts))
+    for name, section in table.items():
+        for step in drafts[name]:
+            if step is None and section.gives == "model":
+                return
+            if step is None:
+                continue
+            accepts = step.component.accepts
+            if section.gives == "model":
+                if accepts and current not in accepts:
+                    message = f"stage '{step.component.name}' needs {needed(accepts)}, but {giver} {given(current)}"
+                    yield Problem((*_place(step), "use"), message)
+                    return
+                current = step.component.produces or current
+                formats.add(current)
+                giver = f"'{step.component.name}' before it gives"
+            elif accepts and step.kind != "engine" and not accepts & formats:
+                message = f"stage '{step.component.name}' needs {needed(accepts)}, but no stage before it gives one"
+                yield Problem((*_place(step), "use"), message + _remedy(accepts, registry))
 
 
-def _remedy(accepts: frozenset[str]) -> str:
-    return ": add `- {use: gguf}` to `compress:`" if "gguf" in accepts else ""
-
-
-def _either(words: Mapping[str, str], formats: frozenset[str]) -> str:
-    return " or ".join(words.get(name, f"'{name}'") for name in sorted(formats, reverse=True))
+def _remedy(accepts: frozenset[str], registry: Registry) -> str:
+    """Which installed compressor would give one of the formats."""
+    names = (name for name in registry.names("compressor") if registry.produces("compressor", name) in accepts)
+    found = next(names, None)
+    return f": add `- {{use: {found}}}` to `compress:`" if found else ""
 
 
 def _place(step: Step) -> Location:

@@ -5,40 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from cogumi_core.api.component import Component
+from cogumi_core.api.component import Component, Provided
+from cogumi_core.api.interfaces import Engine, Executor, Limits
+from cogumi_core.api.sections import Section
 from cogumi_core.api.settings import ByteSize, Settings
-from cogumi_core.plugins.host import Provided
+from cogumi_core.api.use import Use
+from cogumi_core.plugins.nesting import nested
 
-__all__ = [
-    "LISTS",
-    "SECTIONS",
-    "Budget",
-    "BudgetSettings",
-    "Header",
-    "Measure",
-    "MeasureSettings",
-    "Recipe",
-    "Step",
-]
-
-SECTIONS: Final[Mapping[str, str]] = {
-    "sources": "source",
-    "distill": "teacher",
-    "filter": "filter",
-    "dedup": "deduper",
-    "train": "trainer",
-    "compress": "compressor",
-    "modifiers": "modifier",
-    "router": "router",
-}
-"""Section to kind, in the order in which they run."""
-
-LISTS: Final = frozenset({"sources", "distill", "filter", "compress", "modifiers"})
-"""Sections that hold any number of components; the others hold one."""
+__all__ = ["BudgetSettings", "Header", "Measure", "MeasureSettings", "Recipe", "Step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +42,11 @@ class Step:
         place = "" if self.index is None else f"[{self.index}]"
         return f"{self.section}{place}:{self.component.name}"
 
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What a run may cost in US dollars, and what the system may weigh in bytes; None: no limit."""
-
-    usd: float | None = None
-    bytes: int | None = None
+    @property
+    def used(self) -> tuple[tuple[Provided, Settings], ...]:
+        """This component and every component inside its settings, each with its settings."""
+        inside = ((use.provided, use.settings) for use in nested(self.settings))
+        return ((self.provided, self.settings), *((p, s) for p, s in inside if p is not None and s is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,41 +62,47 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A recipe without problems. Relative paths start at `base_dir`; `text` is what the person wrote."""
+    """A recipe without problems. `sections` holds the steps of every section that has some, in the order in which sections run;
+    `executor` is what runs row-wise work, `engine` what settings mean that leave the engine to the recipe (None: whichever is
+    installed). Relative paths start at `base_dir`; `text` is what the person wrote."""
 
     version: int
     name: str
     seed: int
-    budget: Budget
+    budget: Limits
     student: str | None
     dataset: str | None
-    sources: tuple[Step, ...]
-    distill: tuple[Step, ...]
-    filter: tuple[Step, ...]
-    dedup: Step | None
-    train: Step | None
-    compress: tuple[Step, ...]
-    modifiers: tuple[Step, ...]
-    router: Step | None
+    sections: Mapping[str, tuple[Step, ...]]
+    table: Mapping[str, Section]
+    engine: Use[Any] | None
+    executor: Use[Any] | None
     measure: Measure
     path: Path | None
     base_dir: Path
     text: str
 
+    def of(self, section: str) -> tuple[Step, ...]:
+        """The steps of one section, none where the recipe has no such section."""
+        return self.sections.get(section, ())
+
     @property
     def steps(self) -> tuple[Step, ...]:
         """Every step, in the order in which they run."""
-        found: list[Step] = []
-        for section in SECTIONS:
-            value = getattr(self, section)
-            found += [value] if isinstance(value, Step) else value or ()
-        return tuple(found)
+        return tuple(step for steps in self.sections.values() for step in steps)
+
+    @property
+    def root(self) -> str:
+        """What the store and the ledger call the recipe: its file, so that two recipes of one name keep their own artifacts and
+        their own budget."""
+        return str(self.path.resolve()) if self.path else self.name
 
 
 class BudgetSettings(Settings):
     """`budget:`"""
 
-    usd: float | None = Field(None, ge=0, description="US dollars that model calls of one run may cost at most")
+    usd: float | None = Field(
+        None, ge=0, description="US dollars that model calls may cost at most, over all runs of the recipe"
+    )
     bytes: ByteSize | None = Field(None, description="size of the finished system at most, such as 140MB")
 
 
@@ -147,4 +129,6 @@ class Header(Settings):
     dataset: str | None = Field(
         None, min_length=1, description="JSON Lines in the standard form; stands for `sources:` and `distill:`"
     )
+    engine: Use[Engine] | None = Field(None, description="engine of every component that names none")
+    executor: Use[Executor] | None = Field(None, description="what runs work on rows: processes here, or a cluster")
     measure: MeasureSettings | bool | None = Field(None, description="quality on held-out text after each compression, or off")

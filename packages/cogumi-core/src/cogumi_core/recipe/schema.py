@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from cogumi_core.api.component import Provided
 from cogumi_core.api.errors import PluginError
-from cogumi_core.plugins.host import Provided
+from cogumi_core.api.sections import Section
 from cogumi_core.plugins.registry import Registry
-from cogumi_core.recipe.form import LISTS, SECTIONS, Header
+from cogumi_core.recipe.form import Header
+from cogumi_core.recipe.sections import sections
 
 __all__ = ["json_schema"]
 
@@ -22,15 +24,16 @@ def json_schema(registry: Registry) -> dict[str, Any]:
     """The schema, in JSON Schema 2020-12. Components in conflict, or whose settings do not load, are left out."""
     schema = Header.model_json_schema(ref_template="#/$defs/{model}")
     definitions: dict[str, Any] = schema.setdefault("$defs", {})
-    for section, kind in SECTIONS.items():
-        steps = [step for name in registry.names(kind) if (step := _step(registry, section, name, definitions)) is not None]
-        one = {"oneOf": steps} if steps else {"not": {}, "description": f"no {kind} is installed"}
-        schema["properties"][section] = {"type": "array", "items": one} if section in LISTS else one
+    for section in sections(registry.host.sections).values():
+        found = [(kind, name) for kind in section.kinds for name in registry.names(kind)]
+        steps = [step for kind, name in found if (step := _step(registry, section, kind, name, definitions)) is not None]
+        one = {"oneOf": steps} if steps else {"not": {}, "description": f"no {' or '.join(section.kinds)} is installed"}
+        schema["properties"][section.name] = {"type": "array", "items": one} if section.many else one
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Cogumi recipe"}
 
 
-def _step(registry: Registry, section: str, name: str, definitions: dict[str, Any]) -> dict[str, Any] | None:
-    found = [item for item in registry.host.provided if (item.component.kind, item.component.name) == (SECTIONS[section], name)]
+def _step(registry: Registry, section: Section, kind: str, name: str, definitions: dict[str, Any]) -> dict[str, Any] | None:
+    found = [item for item in registry.host.provided if (item.component.kind, item.component.name) == (kind, name)]
     if len(found) != 1:
         return None
     try:
@@ -38,7 +41,7 @@ def _step(registry: Registry, section: str, name: str, definitions: dict[str, An
     except PluginError:
         return None
     properties: dict[str, Any] = {"use": {"const": name, "description": found[0].component.summary}, "with": settings}
-    if section == "distill":
+    if section.shares:
         properties["share"] = _SHARE
     required = ["use", "with"] if settings.get("required") else ["use"]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from cogumi_core.api.errors import InputError
-from cogumi_core.report.data import ReportData, from_json
+from cogumi_core.report.document import ReportData, from_json
 from cogumi_core.report.page import render
 from cogumi_core.store.atomic import write_atomic
 
-DATA_FILE = "report.json"
+DATA_FILE: Final = "report.json"
+PAGE_FILE: Final = "report.html"
 
 
 def write_report(data: ReportData, path: Path) -> None:

@@ -1,25 +1,24 @@
 """The page: one HTML file that loads nothing, reads in light and dark, on paper and on a telephone.
 
-`render` turns the data into what each section needs (`views`, `charts`, `picture`) and fills the templates, which escape
-everything that comes from data. The page forbids itself any connection and any script.
+Each section works out what it shows (its `view`) and fills its own template; templates escape everything that comes from data.
+The page forbids itself any connection and any script.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from cogumi_core.api.errors import MissingDependency
-from cogumi_core.report.data import ReportData, from_json, to_json
-from cogumi_core.report.picture import picture
-from cogumi_core.report.views import highlights, modifier_views, ordered, router_view, size_view, totals, training_view
+from cogumi_core.report.document import ReportData, from_json, to_json
+from cogumi_core.report.section import Highlight
+from cogumi_core.report.sections import SECTIONS
 from cogumi_core.report.wording import FILTERS, NONE
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-COLUMNS = {"wide": 6, "narrow": 2}
-"""Boxes in a row of the picture, at most."""
+    from markupsafe import Markup
 
 
 def render(data: ReportData) -> str:
@@ -29,17 +28,29 @@ def render(data: ReportData) -> str:
     data = from_json(to_json(data))
     page: str = environment.get_template("page.html").render(
         data=data,
-        style=(files("cogumi_core.report") / "templates" / "style.css").read_text(encoding="utf-8"),
-        nothing=NONE,
-        highlights=highlights(data),
-        pictures={name: picture(data, columns) for name, columns in COLUMNS.items()},
-        training=training_view(data),
-        modifiers=modifier_views(data),
-        router=router_view(data.router) if data.router else None,
-        sizes=size_view(data.budget) if data.budget else None,
-        totals=totals(data.stages),
+        style=(files("cogumi_core.report") / "style.css").read_text(encoding="utf-8"),
+        highlights=list(_highlights(data)),
+        sections=list(_sections(data, environment)),
     )
     return page
+
+
+def _highlights(data: ReportData) -> Iterator[Highlight]:
+    """The answers to what a person asks first."""
+    for section in sorted(SECTIONS, key=lambda section: not section.leads):
+        if (found := data.of(section)) is not None:
+            yield from section.highlights(found)
+
+
+def _sections(data: ReportData, environment: Environment) -> Iterator[Markup]:
+    from markupsafe import Markup
+
+    for section in SECTIONS:
+        found = data.of(section)
+        view = None if found is None else section.view(found)
+        if view is not None:
+            template = environment.get_template(f"{section.name}/template.html")
+            yield Markup(template.render(data=found, view=view, nothing=NONE))
 
 
 def _environment() -> Environment:
@@ -49,11 +60,11 @@ def _environment() -> Environment:
         message = "writing the report needs jinja2; try: pip install 'cogumi-core[report]'"
         raise MissingDependency(message) from exc
     environment = Environment(
-        loader=PackageLoader("cogumi_core.report", "templates"),
+        loader=PackageLoader("cogumi_core.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(FILTERS, ordered=ordered)
+    environment.filters.update(FILTERS)
     return environment

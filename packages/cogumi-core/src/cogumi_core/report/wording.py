@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from cogumi_core.api.types import Interval
+from cogumi_core.api.types import Interval, ModelFacts
 
 NONE = "–"
 """Stands where nothing was measured."""
@@ -84,6 +84,28 @@ def sample(value: object, longest: int = 1500) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
+def cell(value: str | float | bool | None) -> str:
+    """A cell of a plugin's table."""
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+
+
+def facts(found: ModelFacts) -> str:
+    """What was done to a model, in one line; empty for nothing."""
+    parts = [found.quantisation] if found.quantisation else []
+    if found.sparsity:
+        shares = ", ".join(f"{name} {percent(share, 0)}" for name, share in sorted(found.sparsity.items()))
+        parts.append(f"zeros: {shares}{f' ({found.structure})' if found.structure else ''}")
+    if found.vocabulary is not None:
+        kept = f", kept for {found.vocabulary.kept_for}" if found.vocabulary.kept_for else ""
+        parts.append(f"vocabulary of {found.vocabulary.tokens:,} of {found.vocabulary.tokens_before:,} tokens{kept}")
+    parts += [f"{name}: {sample(value, 60)}" for name, value in sorted(found.other.items())]
+    return "; ".join(parts)
+
+
 FILTERS = {
     function.__name__: function
     for function in (
@@ -99,6 +121,8 @@ FILTERS = {
         probability,
         shortened,
         sample,
+        cell,
+        facts,
     )
 }
 """Under these names in the templates."""

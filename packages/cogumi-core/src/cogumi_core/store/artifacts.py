@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 from cogumi_core.api.errors import DamagedArtifact, InputError, StoreError
-from cogumi_core.api.types import JSON, ModelRef
+from cogumi_core.api.types import JSON, ModelFacts, ModelRef, Vocabulary
+from cogumi_core.formats.json_files import read_object
 from cogumi_core.store.digests import MANIFEST, DigestCache, FileEntry, digest_entries, digest_files, digest_path, hash_file
 from cogumi_core.store.fingerprint import canonical_json, fingerprint, sha256_text
 
@@ -33,20 +34,20 @@ __all__ = [
     "verify",
 ]
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What is known of an artifact. `artifact` says what it is (dataset, model, adapter, router, system), `kind` and
-    `component` what made it.
+    """What is known of an artifact. `artifact` says what it is (dataset, model, adapter, choice, router, measurement, or a
+    plugin's own word), `stage_id` and `component` what made it, `stage` the name of that in the plan.
 
-    `files` and `digest` are filled in by the store, and so is `provenance` (package versions, Python, platform, start,
-    seconds), which never is part of a fingerprint. `deterministic` False: a rebuild need not give the same bytes; `why_not`
-    says why."""
+    `format` and `facts` are a model's. `files` and `digest` are filled in by the store, and so is `provenance` (package
+    versions, Python, platform, start, seconds), which never is part of a fingerprint. `deterministic` False: a rebuild need
+    not give the same bytes; `why_not` says why."""
 
     artifact: str
-    kind: str
+    stage_id: str
     component: str
     distribution: str
     fingerprint: str
@@ -58,7 +59,8 @@ class Manifest:
     deterministic: bool = True
     why_not: str = ""
     metrics: Mapping[str, JSON] = field(default_factory=dict)
-    facts: Mapping[str, JSON] = field(default_factory=dict)
+    format: str = ""
+    facts: ModelFacts | None = None
     provenance: Mapping[str, JSON] = field(default_factory=dict)
     schema: int = SCHEMA
 
@@ -70,15 +72,15 @@ class Manifest:
     def to_json(self) -> str:
         """The text of `manifest.json`."""
         row = {item.name: getattr(self, item.name) for item in fields(self)}
-        plain = json.loads(canonical_json({**row, "files": [asdict(entry) for entry in self.files]}))
+        facts = None if self.facts is None else asdict(self.facts)
+        plain = json.loads(canonical_json({**row, "files": [asdict(entry) for entry in self.files], "facts": facts}))
         return json.dumps(plain, ensure_ascii=False, sort_keys=True, indent=1) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A finished artifact in the store, or one copied elsewhere. `kind` is dataset, model, adapter, router or system."""
+    """A finished artifact in the store, or one copied elsewhere; `manifest.artifact` says what it is."""
 
-    kind: str
     path: Path
     digest: str
     manifest: Manifest
@@ -87,31 +89,27 @@ class Artifact:
     def read(cls, path: Path) -> Artifact:
         """The artifact in folder `path`, unverified. Raises InputError."""
         manifest = read_manifest(path)
-        return cls(manifest.artifact, path, manifest.digest, manifest)
+        return cls(path, manifest.digest, manifest)
 
     @property
     def input_digest(self) -> str:
         """What the fingerprint of a later stage takes: the content, and the facts that the later stage will honour."""
-        if not self.manifest.facts:
+        facts = self.manifest.facts
+        if facts is None or facts == ModelFacts():
             return self.digest
-        return sha256_text(canonical_json([self.digest, self.manifest.facts]))
+        return sha256_text(canonical_json([self.digest, asdict(facts)]))
 
     def model(self) -> ModelRef:
-        """The model inside. `path` and `digest` are those of the file for one-file formats, of the folder for `hf`. A format
-        of a plugin's own is the one its component `produces`."""
-        found = {entry.path: entry for entry in self.manifest.files}
-        facts = dict(self.manifest.facts)
-        packed = [name for name in sorted(found) if name.endswith(".zst")]
-        for name, form in [("model.gguf", "gguf"), *((name, "zstd") for name in packed)]:
-            if name in found:
-                return ModelRef(self.path / name, form, found[name].sha256, facts)
-        if "config.json" in found:
-            return ModelRef(self.path, "hf", self.digest, facts)
-        if own := self.manifest.metrics.get("format"):
-            only = self.path / self.manifest.files[0].path if len(self.manifest.files) == 1 else self.path
-            return ModelRef(only, own, self.digest, facts)
-        message = f"{self.path} holds no model: expected model.gguf, a *.zst file or a Hugging Face folder with config.json"
-        raise InputError(message)
+        """The model inside, of the format that its maker declared. Its path is the one file that there is, or `model.<format>`,
+        with that file's digest; otherwise the folder. Raises InputError: it is no model."""
+        form, facts, files = self.manifest.format, self.manifest.facts or ModelFacts(), self.manifest.files
+        if not form or not files:
+            message = f"{self.path} holds no model: its manifest names no format, it is a {self.manifest.artifact}"
+            raise InputError(message)
+        alone = files if len(files) == 1 else [entry for entry in files if entry.path == f"model.{form}"]
+        if alone:
+            return ModelRef(self.path / alone[0].path, form, alone[0].sha256, facts)
+        return ModelRef(self.path, form, self.digest, facts)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -125,28 +123,28 @@ def read_manifest(folder: Path) -> Manifest:
         raise StoreError(message)
     known = {item.name for item in fields(Manifest)}
     try:
-        return Manifest(**{**{key: row[key] for key in row if key in known}, "files": _entries(row, folder)})
+        read = {key: row[key] for key in row if key in known}
+        return Manifest(**{**read, "files": _entries(row, folder), "facts": _facts(row.get("facts"))})
     except TypeError as exc:
         message = f"{folder / MANIFEST} is not the manifest of an artifact: {str(exc).removeprefix('Manifest.__init__() ')}"
         raise InputError(message) from exc
 
 
+def _facts(row: Any) -> ModelFacts | None:
+    """Raises TypeError for what no ModelFacts could have been."""
+    if row is None:
+        return None
+    facts = ModelFacts(**row)
+    return facts if facts.vocabulary is None else replace(facts, vocabulary=Vocabulary(**row["vocabulary"]))
+
+
 def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        row = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as exc:
+    if not path.is_file():
         message = (
-            f"{path.parent} is not an artifact: {path.name} cannot be read ({exc.strerror}); "
-            f"expected a folder that a run wrote, with a {MANIFEST} in it"
+            f"{path.parent} is not an artifact: it has no {path.name}; expected a folder that a run wrote, with a {MANIFEST}"
         )
-        raise InputError(message) from exc
-    except ValueError as exc:
-        message = f"{path} is damaged: not valid JSON ({exc}); build the artifact again, or copy it again from where it came"
-        raise InputError(message) from exc
-    if not isinstance(row, dict):
-        message = f"{path} is not a manifest: expected a JSON object with a list of 'files'"
         raise InputError(message)
-    return row
+    return read_object(path, "build the artifact again, or copy it again from where it came")
 
 
 def _entries(row: Mapping[str, Any], folder: Path) -> tuple[FileEntry, ...]:

@@ -64,9 +64,11 @@ def remove_tree(path: Path) -> None:
 def is_disk_full(exc: BaseException, folder: Path) -> bool:
     """Whether a full disk lies behind `exc`, also when a library hid the cause in an error of its own."""
     seen: BaseException | None = exc
-    while seen is not None:
+    passed: set[int] = set()  # a library may raise an error from itself
+    while seen is not None and id(seen) not in passed:
         if isinstance(seen, OSError) and seen.errno in _FULL:
             return True
+        passed.add(id(seen))
         seen = seen.__cause__ or seen.__context__
     if not isinstance(exc, Exception):
         return False

@@ -116,16 +116,16 @@ def adopt(root: Path, fingerprint: str) -> Artifact | None:
 def publish(root: Path, output: Path) -> Artifact:
     """Renames a folder with a complete manifest to its name in the store."""
     manifest = read_manifest(output)
-    target = root / "artifacts" / f"{folder_prefix(manifest.kind, manifest.component)}-{manifest.fingerprint[:16]}"
+    target = root / "artifacts" / f"{folder_prefix(manifest.stage_id, manifest.component)}-{manifest.fingerprint[:16]}"
     sync_folder(output)
     output.rename(target)
     sync_folder(target.parent)
     return Artifact.read(target)
 
 
-def folder_prefix(kind: str, component: str) -> str:
+def folder_prefix(stage_id: str, component: str) -> str:
     """How the names of the folders of a component's artifacts begin; other components' may begin like it."""
-    return "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", name) for name in (kind, component))
+    return "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", name) for name in (stage_id, component))
 
 
 def _versions(distribution: str) -> Iterator[tuple[str, str]]:

@@ -11,14 +11,12 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from cogumi_core.api.errors import CogumiError, StoreError
 from cogumi_core.store.artifacts import MANIFEST, Artifact, read_manifest
 from cogumi_core.store.atomic import explained, remove_tree, try_lock
-
-if TYPE_CHECKING:
-    from cogumi_core.store.store import Store
+from cogumi_core.store.store import Store
 
 RESUMABLE_SECONDS: Final = 7 * 24 * 3600.0
 """How long a killed run's scratch is kept at least."""
@@ -41,8 +39,8 @@ class Removed:
     size: int
 
 
-def ls(store: Store) -> list[Stored]:
-    """Every readable artifact, newest first."""
+def stored(store: Store) -> list[Stored]:
+    """Every readable artifact with its age and the recipes that reach it, newest first."""
     reached = list(store.roots.read())
     found = [
         Stored(item, _age(item.path), tuple(name for name, reach in reached if item.manifest.fingerprint in reach))
@@ -51,8 +49,16 @@ def ls(store: Store) -> list[Stored]:
     return sorted(found, key=lambda item: item.age)
 
 
-def gc(store: Store, keep: Iterable[str], *, older_than: float, forget: Collection[str], dry_run: bool) -> list[Removed]:
-    """See `Store.gc`."""
+def collect(
+    store: Store,
+    keep: Iterable[str] = (),
+    *,
+    older_than: float = 0.0,
+    forget: Collection[str] = (),
+    dry_run: bool = False,
+) -> list[Removed]:
+    """Removes what neither a recipe nor `keep` (fingerprints) reaches and is older than `older_than` seconds; what the recipes
+    in `forget` reach counts no more. Raises StoreError while a run uses the store."""
     if not store.root.is_dir():
         return []
     with explained("collect what no recipe reaches", store.root), try_lock(store.root / ".lock") as alone:

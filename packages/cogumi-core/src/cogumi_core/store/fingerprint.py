@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -21,9 +21,14 @@ from pydantic.fields import FieldInfo
 from cogumi_core.api.errors import PluginError
 from cogumi_core.api.settings import Settings
 from cogumi_core.api.types import JSON
+from cogumi_core.api.use import Use
+
+if TYPE_CHECKING:
+    from cogumi_core.api.component import Provided
 
 __all__ = [
     "canonical_json",
+    "component_for_fingerprint",
     "explain_difference",
     "fingerprint",
     "input_files",
@@ -102,7 +107,21 @@ def settings_for_fingerprint(settings: Settings) -> dict[str, JSON]:
     return meaning
 
 
+def component_for_fingerprint(provided: Provided, settings: Settings) -> dict[str, JSON]:
+    """What of a component determines a result: who provides it, its name and hand-raised version, and its settings."""
+    return {
+        "kind": provided.component.kind,
+        "component": provided.component.name,
+        "distribution": provided.distribution,
+        "version": provided.component.version,
+        "settings": settings_for_fingerprint(settings),
+    }
+
+
 def _meaning(value: object, dumped: JSON) -> JSON:
+    if isinstance(value, Use):
+        resolved = value.provided is not None and value.settings is not None
+        return component_for_fingerprint(value.provided, value.settings) if resolved else dumped  # type: ignore[arg-type]
     if isinstance(value, BaseModel) and isinstance(dumped, dict):
         fields = type(value).model_fields
         kept = [name for name in dumped if name not in fields or _mark(fields[name]) is None]
@@ -127,6 +146,8 @@ def _marked(value: object, path: str, *, inside: bool) -> Iterator[tuple[str, st
         for name, info in type(value).model_fields.items():
             inner = f"{path}.{name}" if path else name
             yield from _marked(getattr(value, name), inner, inside=inside or _mark(info) == "input")
+    elif isinstance(value, Use):
+        yield from _marked(value.settings, f"{path}.with", inside=False)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from _marked(item, f"{path}[{index}]", inside=inside)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cogumi_core.api.errors import StoreError
+from cogumi_core.api.errors import InputError, StoreError
+from cogumi_core.formats.json_files import read_object
 from cogumi_core.store.atomic import write_atomic
 from cogumi_core.store.fingerprint import sha256_text
 
@@ -34,9 +35,9 @@ class Roots:
         keeps be removed."""
         for path in sorted(self.folder.glob("*.json")):
             try:
-                row = json.loads(path.read_text(encoding="utf-8"))
+                row = read_object(path)
                 yield str(row["recipe"]), frozenset(row["fingerprints"])
-            except (ValueError, KeyError, TypeError) as exc:
+            except (InputError, KeyError, TypeError) as exc:
                 message = f"{path} is damaged ({exc}); remove it and run the recipe again, then nothing it reaches can go"
                 raise StoreError(message) from exc
 

@@ -1,6 +1,6 @@
 """The store: finished artifacts by fingerprint, each built once, whole or not at all.
 
-    artifacts/<kind>-<component>-<fingerprint[:16]>/    payload and manifest.json; a manifest means complete
+    artifacts/<stage id>-<component>-<fingerprint[:16]>/    payload and manifest.json; a manifest means complete
     building/<fingerprint>/output, scratch              a build under way, or what a killed one left
     damaged/                                            what was found to differ from its manifest, kept for inspection
     roots/                                              which artifacts each recipe reaches
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,9 @@ import platformdirs
 
 from cogumi_core.api.errors import InputError, StoreError
 from cogumi_core.api.types import JSON
-from cogumi_core.store import collection
 from cogumi_core.store.artifacts import MANIFEST, Artifact, DigestCache, Manifest, read_manifest
 from cogumi_core.store.atomic import Waiting, disk_full, explained, file_lock, is_disk_full
 from cogumi_core.store.building import Building, adopt, folder_prefix, open_building
-from cogumi_core.store.collection import Removed, Stored
 from cogumi_core.store.digests import list_files
 from cogumi_core.store.fingerprint import explain_difference
 from cogumi_core.store.roots import Roots
@@ -99,10 +97,10 @@ class Store:
                 yield f"{entry.path}: the content differs (sha256)"
         yield from (f"{name}: added" for name in sorted(found - {MANIFEST, *(entry.path for entry in manifest.files)}))
 
-    def nearest(self, kind: str, component: str, inputs: Mapping[str, JSON]) -> Manifest | None:
-        """The artifact of the same kind and component whose inputs differ least (the newest of equals), to explain a miss."""
-        manifests = self._manifests(f"{folder_prefix(kind, component)}-*")
-        found = [item for item in manifests if (item.kind, item.component) == (kind, component)]
+    def nearest(self, stage_id: str, component: str, inputs: Mapping[str, JSON]) -> Manifest | None:
+        """The artifact of the same stage and component whose inputs differ least (the newest of equals), to explain a miss."""
+        manifests = self._manifests(f"{folder_prefix(stage_id, component)}-*")
+        found = [item for item in manifests if (item.stage_id, item.component) == (stage_id, component)]
         found.sort(key=lambda item: str(item.provenance.get("started", "")), reverse=True)
         return min(found, key=lambda item: len(explain_difference(item.fingerprint_inputs, inputs)), default=None)
 
@@ -171,22 +169,6 @@ class Store:
         with explained("write to the store", self.root):
             self._prepare()
             self.roots.write(recipe, fingerprints)
-
-    def ls(self) -> list[Stored]:
-        """Every readable artifact with its age and the recipes that reach it, newest first."""
-        return collection.ls(self)
-
-    def gc(
-        self,
-        keep: Iterable[str] = (),
-        *,
-        older_than: float = 0.0,
-        forget: Collection[str] = (),
-        dry_run: bool = False,
-    ) -> list[Removed]:
-        """Removes what neither a recipe nor `keep` (fingerprints) reaches and is older than `older_than` seconds; what the
-        recipes in `forget` reach counts no more. Raises StoreError while a run uses the store."""
-        return collection.gc(self, keep, older_than=older_than, forget=forget, dry_run=dry_run)
 
     def artifacts(self) -> Iterator[Artifact]:
         """Every readable artifact, by name of its folder."""

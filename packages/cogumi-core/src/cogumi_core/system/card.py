@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cogumi_core.api.types import JSON
+from cogumi_core.system.manifest import ModifierEntry, SystemManifest
 
 
-def model_card(head: Mapping[str, JSON]) -> str:
-    """`README.md` of a system, from the head of its manifest."""
-    figures: Mapping[str, Any] = head["figures"]
+def model_card(system: SystemManifest) -> str:
+    """`README.md` of a system, from its manifest."""
+    figures: Mapping[str, Any] = system.figures
     lines = [
-        f"# {head['name']}",
+        f"# {system.name}",
         "",
         "A small-model system built by Cogumi: a base that answers first, adapters for the domains where it fails, and a "
         "router that decides. `manifest.json` lists every file with its size and SHA-256.",
@@ -32,13 +32,13 @@ def model_card(head: Mapping[str, JSON]) -> str:
         "",
         *(f"- **{stage}**: {summary}" for stage, summary in figures["measured"].items() if summary),
         "",
-        *_modifier_lines(head["modifiers"]),
+        *_modifier_lines(system.modifiers),
         "The recipe that built it is in `manifest.json` under `provenance.recipe`.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _modifier_lines(modifiers: list[Mapping[str, Any]]) -> list[str]:
+def _modifier_lines(modifiers: Sequence[ModifierEntry]) -> list[str]:
     if not modifiers:
-        return ["No modifier passed its gate, so the base answers everything.", ""]
-    return [*(f"- Modifier `{item['name']}` answers in the domain {item['domain']}." for item in modifiers), ""]
+        return ["No adapter is carried (none passed its gate, or none had room), so the base answers everything.", ""]
+    return [*(f"- Modifier `{item.name}` answers in the domain {item.domain}." for item in modifiers), ""]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -40,10 +40,9 @@ def stored_item(path: str, artifact: Artifact, name: str) -> Item:
     return Item(FileEntry(path, entry.size, entry.sha256), source=artifact.path / name)
 
 
-def stored_items(artifact: Artifact, prefix: str = "", leave_out: frozenset[str] = frozenset()) -> list[Item]:
+def stored_items(artifact: Artifact, prefix: str = "") -> list[Item]:
     """All files of an artifact below `prefix`."""
-    names = [entry.path for entry in artifact.manifest.files if entry.path not in leave_out]
-    return [stored_item(f"{prefix}{name}", artifact, name) for name in names]
+    return [stored_item(f"{prefix}{entry.path}", artifact, entry.path) for entry in artifact.manifest.files]
 
 
 def file_item(path: str, source: Path, size: int, sha256: str) -> Item:
@@ -51,13 +50,18 @@ def file_item(path: str, source: Path, size: int, sha256: str) -> Item:
     return Item(FileEntry(path, size, sha256), source=source)
 
 
-def write_parcel(folder: Path, items: list[Item], head: Mapping[str, JSON]) -> Path:
-    """Makes `folder` hold exactly `items` and a manifest that begins with `head`.
-
-    Raises StoreError (disk full, not writable) and InputError (it holds files that no run delivered)."""
+def plain_manifest(head: Mapping[str, JSON], items: Sequence[Item]) -> str:
+    """The text of the manifest of what is no system: `head`, and every file."""
     entries = tuple(sorted(item.entry for item in items))
     row = {**head, "files": [asdict(entry) for entry in entries], "digest": digest_entries(entries)}
-    manifest = json.dumps(row, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+    return json.dumps(row, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def write_parcel(folder: Path, items: Sequence[Item], manifest: str) -> Path:
+    """Makes `folder` hold exactly `items` and this `manifest`, which lists them.
+
+    Raises StoreError (disk full, not writable) and InputError (it holds files that no run delivered)."""
+    entries = tuple(item.entry for item in items)
     if _is_current(folder, manifest, entries):
         return folder
     _refuse_foreign(folder)
@@ -100,7 +104,7 @@ def _is_current(folder: Path, manifest: str, entries: tuple[FileEntry, ...]) -> 
     return {name: size for name, size in present.items() if name != MANIFEST} == {e.path: e.size for e in entries}
 
 
-def _fill(folder: Path, items: list[Item], manifest: str) -> None:
+def _fill(folder: Path, items: Sequence[Item], manifest: str) -> None:
     folder.mkdir(parents=True)
     for item in items:
         target = folder / item.entry.path

@@ -1,4 +1,4 @@
-"""Teachers and sources that need no model: for tests of what is around them.
+"""Teachers, sources and an executor that need no model and no process: for tests of what is around them.
 
 They say what they are (`model` is `fake-...`), count what they were asked, and keep the contract, except where misbehaving is
 what they are for.
@@ -7,15 +7,20 @@ what they are for.
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from cogumi_core.api.errors import TeacherError, TeacherRefusal, TeacherUnavailable, TransientTeacherError
+from cogumi_core.api.interfaces import RunContext
 from cogumi_core.api.types import JSON, Completion, CompletionRequest, Price, Prompt, Sampling, Usage
 
-__all__ = ["EchoTeacher", "ListSource", "MoodyTeacher", "PricedTeacher"]
+__all__ = ["EchoTeacher", "ListSource", "MoodyTeacher", "PickyExecutor", "PricedTeacher"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 FREE: Final = Price(0.0, 0.0)
 GREEDY: Final = Sampling()
@@ -46,9 +51,9 @@ class EchoTeacher:
 
     def _answer(self, request: CompletionRequest) -> Completion:
         """Cut at `max_tokens`, where a token is a word."""
-        words = f"{self.prefix}{request.messages[-1].content}".split(" ")
+        words = f"{self.prefix}{request.messages[-1].text}".split(" ")
         kept = words[: request.sampling.max_tokens]
-        prompt_tokens = sum(len(message.content.split()) for message in request.messages)
+        prompt_tokens = sum(len(message.text.split()) for message in request.messages)
         reason = "stop" if len(kept) == len(words) else "length"
         return Completion(" ".join(kept), Usage(prompt_tokens, len(kept)), reason, str(self.identity["model"]))
 
@@ -108,5 +113,17 @@ class ListSource:
 
     items: Iterable[Prompt]
 
-    def prompts(self) -> Iterator[Prompt]:
+    def prompts(self, run: RunContext) -> Iterator[Prompt]:
         return iter(tuple(self.items))
+
+
+@dataclass
+class PickyExecutor:
+    """Runs everything here, but hands it over as another process would get it: what cannot be pickled fails."""
+
+    workers: int = 3
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        for item in items:
+            received, argument = pickle.loads(pickle.dumps((function, item)))
+            yield pickle.loads(pickle.dumps(received(argument)))

@@ -42,12 +42,11 @@ def cogumi_registry(tmp_path: Path) -> Registry:
 
 @pytest.fixture
 def run_context(tmp_path: Path, cogumi_registry: Registry) -> RunContext:
-    """What a component gets for one piece of work: seed 17 and an empty scratch folder."""
-    from cogumi_core.api.interfaces import RunContext
+    """What a component gets for one piece of work: seed 17, an empty scratch folder, and the paid-call engine on a store of its
+    own."""
+    from cogumi_core.testing.context import a_run
 
-    scratch = tmp_path / "cogumi-scratch"
-    scratch.mkdir()
-    return RunContext(seed=17, scratch=scratch, services=cogumi_registry.services)
+    return a_run(tmp_path / "cogumi-run", registry=cogumi_registry)
 
 
 @pytest.fixture(scope="session")

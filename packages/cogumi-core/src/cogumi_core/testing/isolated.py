@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from cogumi_core.api.component import Component
+from cogumi_core.api.component import KINDS, Component
 from cogumi_core.api.hookspecs import hookimpl
 from cogumi_core.api.interfaces import Services
+from cogumi_core.api.sections import Section
 from cogumi_core.api.settings import Settings
 from cogumi_core.plugins.host import PluginHost
 from cogumi_core.plugins.registry import Registry
@@ -28,11 +29,21 @@ class IsolatedPlugins:
     def __init__(self) -> None:
         self.host = PluginHost()
 
-    def add(self, *components: Component, distribution: str = "test-plugin", version: str = "1.0") -> None:
-        """Registers the components as one plugin of the distribution."""
-        hooks: dict[str, Callable[[], list[Component]]] = {}
-        for kind in dict.fromkeys(component.kind for component in components):
-            hooks[f"cogumi_register_{kind}s"] = _hook([item for item in components if item.kind == kind])
+    def add(
+        self,
+        *components: Component,
+        sections: Sequence[Section] = (),
+        distribution: str = "test-plugin",
+        version: str = "1.0",
+    ) -> None:
+        """Registers the components, and the sections that they may stand in, as one plugin of the distribution."""
+        hooks: dict[str, Callable[[], list[Any]]] = {}
+        offered: dict[str, list[Component]] = {}
+        for component in components:
+            offered.setdefault(_hook_for(component.kind), []).append(component)
+        hooks |= {name: _hook(items) for name, items in offered.items()}
+        if sections:
+            hooks["cogumi_register_sections"] = _hook(list(sections))
         self.host.register(SimpleNamespace(**hooks), distribution, distribution, version)
 
     def offer(
@@ -53,9 +64,14 @@ class IsolatedPlugins:
         return Registry(self.host, environ={} if environ is None else environ, base_dir=base_dir)
 
 
-def _hook(components: list[Component]) -> Callable[[], list[Component]]:
+def _hook_for(kind: str) -> str:
+    """Kinds that a section brought along have one hook for all."""
+    return f"cogumi_register_{kind}s" if kind in KINDS else "cogumi_register_components"
+
+
+def _hook(offered: list[Any]) -> Callable[[], list[Any]]:
     @hookimpl
-    def register() -> list[Component]:
-        return components
+    def register() -> list[Any]:
+        return offered
 
     return register

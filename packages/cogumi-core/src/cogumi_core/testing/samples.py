@@ -6,12 +6,23 @@ The texts are there to upset what is careless: several scripts, code, white spac
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
-from cogumi_core.api.types import Example, Message, Prompt, RouteExample
+from cogumi_core.api.types import Example, Message, Prompt, RouteExample, ToolCall
+from cogumi_core.formats.dataset import KEPT, JsonlDataset
+from cogumi_core.formats.rows import example_row, write_rows
 
-__all__ = ["ODD_TEXTS", "sample_examples", "sample_prompts", "sample_routes"]
+__all__ = [
+    "ODD_TEXTS",
+    "near_copies",
+    "sample_conversations",
+    "sample_examples",
+    "sample_prompts",
+    "sample_routes",
+    "written_dataset",
+]
 
 DOMAINS: Final = ("code", "reasoning", "math", "science", "conversation", "creative")
 
@@ -75,6 +86,32 @@ def sample_examples(count: int = 12) -> list[Example]:
     return [_example(f"example-{index}", text, score=index / count) for index, text in enumerate(texts[:count])]
 
 
+def sample_conversations() -> list[Example]:
+    """Rows of more than one question and one answer: a system turn, several turns, a function that is called and answered."""
+    weather = {"name": "weather", "description": "of a city", "parameters": {"type": "object", "properties": {}}}
+    rules, asked = Message("system", "Answer in one word."), Message("user", "Is it warm in Lisbon?")
+    call = ToolCall("weather", '{"city": "Lisbon"}', "call-1")
+    called, result = Message("assistant", tool_calls=(call,)), Message("tool", "24 degrees", tool_call_id="call-1")
+    turns = {
+        "rules": (rules, asked, Message("assistant", "Yes.")),
+        "turns": (asked, Message("assistant", "Yes."), Message("user", "And in Oslo?"), Message("assistant", "No.")),
+        "call": (asked, called),
+        "result": (rules, asked, called, result, Message("assistant", "Yes.")),
+    }
+    metadata = {"domain": "automation", "quality_score": 0.5, "source": "samples", "licence": "CC0-1.0", "tokens": 2}
+    return [
+        Example(f"conversation-{name}", messages, metadata, (weather,) if name in ("call", "result") else ())
+        for name, messages in turns.items()
+    ]
+
+
+def written_dataset(folder: Path, examples: Iterable[Example]) -> JsonlDataset:
+    """The examples as a data set on disk, which is how stages hand them over."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_rows(folder / KEPT, map(example_row, examples))
+    return JsonlDataset.open(folder)
+
+
 def near_copies(index: int = 0, scores: Sequence[float] = (0.2, 0.9, 0.5)) -> list[Example]:
     """Examples that say the same, one word apart, with these quality scores."""
     text = _paragraph(index)
@@ -82,7 +119,8 @@ def near_copies(index: int = 0, scores: Sequence[float] = (0.2, 0.9, 0.5)) -> li
 
 
 def sample_routes(count: int = 80, *, domain: str = "automation", seed: int = 17) -> list[RouteExample]:
-    """Graded outcomes in which confident answers are mostly right: half to learn from, half held out."""
+    """Graded outcomes in which confident answers are mostly right: half to learn from, half held out. Each has a named feature,
+    which says nothing."""
     rng = random.Random(seed)
     return [_route(index, domain, rng) for index in range(count)]
 
@@ -99,6 +137,7 @@ def _route(index: int, domain: str, rng: random.Random) -> RouteExample:
         correct=correct,
         adapter_correct=rng.random() < 0.7 if index % 2 else None,
         has_schema=bool(index % 2),
+        features={"noise": rng.random()},
     )
 
 
@@ -117,4 +156,4 @@ def _example(identifier: str, text: str, *, score: float) -> Example:
         "licence": "CC0-1.0",
         "tokens": len(text) // 4,
     }
-    return Example(identifier, f"Instruction of {identifier}", text, metadata)
+    return Example.of(identifier, f"Instruction of {identifier}", text, metadata)

@@ -15,13 +15,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from cogumi_core.api.errors import InputError
-from cogumi_core.api.interfaces import Services
-from cogumi_core.api.types import JSON, Grade, Task
+from cogumi_core import JSON, Grade, RunContext, Services, Task
 from cogumi_core.formats.benchmarks.bfcl import LICENCE, BfclRow, read_bfcl, reference_call
 from cogumi_core.formats.tools import call_schema, parse_call, with_tools
-from cogumi_modifiers.benchmarks.splits import SPLITS, split_by_group
-from cogumi_modifiers.config import BfclSettings
+from cogumi_modifiers.benchmarks.settings import BfclSettings
+from cogumi_modifiers.benchmarks.splits import of_split, split_by_group
 
 DOMAIN: Final = "automation"
 RIGHT: Final = Grade(correct=True, score=1.0)
@@ -37,14 +35,11 @@ class BfclBenchmark:
         self._settings = settings
         self._services = services
 
-    def tasks(self, split: str) -> Iterator[Task]:
+    def tasks(self, split: str, run: RunContext) -> Iterator[Task]:
         """The tasks of `mine`, `train` or `validate`. Raises InputError."""
-        if split not in SPLITS:
-            message = f"no split '{split}'; the splits are {', '.join(sorted(SPLITS))}"
-            raise InputError(message)
-        yield from self._splits[split]
+        yield from of_split(self._splits, split)
 
-    def grade(self, task: Task, answer: str) -> Grade:
+    def grade(self, task: Task, answer: str, run: RunContext) -> Grade:
         call = parse_call(answer)
         wrong = "not one JSON call" if call is None else _what_is_wrong(task, *call)
         return Grade(correct=False, score=0.0, reason=wrong) if wrong else RIGHT

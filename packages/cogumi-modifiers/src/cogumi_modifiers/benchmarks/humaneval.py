@@ -13,12 +13,10 @@ import secrets
 from collections.abc import Iterator
 from typing import Final
 
-from cogumi_core.api.errors import InputError
-from cogumi_core.api.interfaces import Services
-from cogumi_core.api.types import Grade, Message, Task
+from cogumi_core import Grade, Message, RunContext, Services, Task
 from cogumi_core.formats.benchmarks.humaneval import LICENCE, HumanEvalRow, read_humaneval
-from cogumi_modifiers.benchmarks.splits import SPLITS, split_by_group
-from cogumi_modifiers.config import HumanEvalSettings
+from cogumi_modifiers.benchmarks.settings import HumanEvalSettings
+from cogumi_modifiers.benchmarks.splits import of_split, split_by_group
 from cogumi_modifiers.sandbox.runner import Limits, SandboxResult, run_python
 
 DOMAIN: Final = "code"
@@ -34,14 +32,11 @@ class HumanEvalBenchmark:
         self._settings = settings
         self._services = services
 
-    def tasks(self, split: str) -> Iterator[Task]:
+    def tasks(self, split: str, run: RunContext) -> Iterator[Task]:
         """The tasks of `mine`, `train` or `validate`. Raises InputError."""
-        if split not in SPLITS:
-            message = f"no split '{split}'; the splits are {', '.join(sorted(SPLITS))}"
-            raise InputError(message)
-        yield from self._splits[split]
+        yield from of_split(self._splits, split)
 
-    def grade(self, task: Task, answer: str) -> Grade:
+    def grade(self, task: Task, answer: str, run: RunContext) -> Grade:
         code = extract_code(answer)
         if not code.strip():
             return Grade(correct=False, score=0.0, reason="no code")
@@ -66,14 +61,13 @@ class HumanEvalBenchmark:
 
 
 def _task(row: HumanEvalRow) -> Task:
-    question = f"Complete this Python function.\n\n```python\n{row.prompt.rstrip()}\n```"
     return Task(
         id=row.id.replace("/", "-"),
-        messages=(Message("user", question),),
+        messages=(Message("user", row.question),),
         domain=DOMAIN,
         group=row.entry_point,
         expected={"prompt": row.prompt, "test": row.test, "entry_point": row.entry_point},
-        reference=f"```python\n{(row.prompt + row.solution).rstrip()}\n```",
+        reference=row.answer,
         licence=LICENCE,
     )
 

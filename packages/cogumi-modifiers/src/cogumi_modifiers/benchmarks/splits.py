@@ -11,8 +11,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from cogumi_core.api.errors import InputError
-from cogumi_core.api.types import Task
+from cogumi_core import InputError, Task
 
 SPLITS: Final = ("validate", "train", "mine")
 """In the order in which they are filled: the split that decides must not change when another one is resized."""
@@ -34,6 +33,14 @@ def split_by_group(tasks: Iterable[Task], counts: Mapping[str, int], seed: int) 
         splits[split] = tuple(chosen[: counts[split]])
     _check(splits, counts, sum(map(len, groups.values())))
     return splits
+
+
+def of_split(splits: Mapping[str, Sequence[Task]], split: str) -> Sequence[Task]:
+    """The tasks of one split. Raises InputError."""
+    if split not in splits:
+        message = f"no split '{split}'; the splits are {', '.join(sorted(splits))}"
+        raise InputError(message)
+    return splits[split]
 
 
 def _rank(seed: int, text: str) -> bytes:

@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Final, Literal
 
-from cogumi_core.api.errors import InputError
+from cogumi_core import InputError
 
 Status = Literal["ok", "error", "timeout", "killed"]
 CHILD: Final = Path(__file__).with_name("child.py")

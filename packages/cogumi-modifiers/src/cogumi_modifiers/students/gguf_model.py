@@ -1,73 +1,36 @@
-"""A transformers Llama from a GGUF file: header, dequantised weights, configuration.
+"""A transformers Llama from a GGUF file: configuration and dequantised weights.
 
 Done here rather than by transformers' `gguf_file=` because training must continue from exactly what is served: this reads
 the file once, keeps what llama.cpp knows about rotary frequencies, gives a plain model without marks of a quantisation that
 is gone, and says clearly what is wrong with a file. Architectures other than Llama, and Llama variants with experts, are
-left out.
+left out. Names, shapes and the order of rows are those of `cogumi_core.formats.llama`.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from gguf import GGUFReader, dequantize
+from gguf import GGMLQuantizationType, dequantize
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from cogumi_core.api.errors import InputError
-from cogumi_modifiers.students.rope import rope_parameters
-
-_OUTSIDE = {
-    "token_embd.weight": "model.embed_tokens.weight",
-    "output_norm.weight": "model.norm.weight",
-    "output.weight": "lm_head.weight",
-}
-_IN_BLOCK = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
+from cogumi_core import InputError
+from cogumi_core.formats.gguf.header import GgufHeader, GgufTensor, read_header
+from cogumi_core.formats.llama.names import ROPE_FREQS, hf_name, part_of
+from cogumi_core.formats.llama.rope import rope_of_gguf
+from cogumi_core.formats.llama.rows import separate_halves
+from cogumi_core.formats.llama.shapes import LlamaShape, check_gguf, heads_of, shape_of_gguf
 
 
-@dataclass(frozen=True, slots=True)
-class GgufFile:
-    """An open GGUF file of a Llama architecture: its key-value pairs and its tensors, still quantised."""
-
-    path: Path
-    metadata: dict[str, Any]
-    tensors: dict[str, Any]
-
-
-def open_gguf(path: Path) -> GgufFile:
-    """Raises InputError: no file, not GGUF, cut short or damaged, not a Llama architecture."""
-    if not path.is_file():
-        message = f"{path}: no such file; a GGUF file is expected"
-        raise InputError(message)
-    with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            message = f"{path}: not a GGUF file (it does not begin with 'GGUF')"
-            raise InputError(message)
-    try:
-        reader = GGUFReader(path)
-        metadata = {key: field.contents() for key, field in reader.fields.items()}
-    # What a cut file breaks depends on where it was cut: lengths, shapes, names or offsets.
-    except (ValueError, IndexError, KeyError, OverflowError, OSError, struct.error) as exc:
-        message = f"{path}: the GGUF file is cut short or damaged ({path.stat().st_size:,} bytes); download or copy it again"
-        raise InputError(message) from exc
-    if metadata.get("general.architecture") != "llama":
-        refuse_kind(path, metadata.get("general.architecture"))
-    return GgufFile(path, metadata, {tensor.name: tensor for tensor in reader.tensors})
+def open_gguf(path: Path) -> GgufHeader:
+    """The header of a GGUF file of a Llama. Raises InputError: no file, not GGUF, cut short or damaged, not a dense Llama."""
+    header = read_header(path)
+    check_gguf(header)
+    return header
 
 
 def refuse_kind(path: Path, kind: object) -> None:
@@ -76,18 +39,19 @@ def refuse_kind(path: Path, kind: object) -> None:
     raise InputError(message)
 
 
-def load_model(file: GgufFile, dtype: torch.dtype) -> LlamaForCausalLM:
+def load_model(header: GgufHeader, dtype: torch.dtype) -> LlamaForCausalLM:
     """The model on the CPU with weights in `dtype`. Raises InputError for tensors that are missing, or that a Llama has not."""
-    config = _config(file)
+    shape = shape_of_gguf(header)
+    config = _config(header, shape)
     with torch.device("meta"):
         model = LlamaForCausalLM(config)
-    state = dict(_weights(file, config, dtype))
-    if config.tie_word_embeddings:
+    state = dict(_weights(header, shape, dtype))
+    if shape.tied:
         state["lm_head.weight"] = state["model.embed_tokens.weight"]
     result = model.load_state_dict(state, strict=False, assign=True)
     if result.missing_keys or result.unexpected_keys:
         what = ", ".join([*result.missing_keys, *result.unexpected_keys][:3])
-        message = f"{file.path}: its tensors are not those of a Llama (missing or unknown: {what})"
+        message = f"{header.path}: its tensors are not those of a Llama (missing or unknown: {what})"
         raise InputError(message)
     model.tie_weights()
     # Computed, not stored, so the empty ones from above must be made again.
@@ -95,52 +59,40 @@ def load_model(file: GgufFile, dtype: torch.dtype) -> LlamaForCausalLM:
     return model
 
 
-def _config(file: GgufFile) -> LlamaConfig:
-    get = {key.removeprefix("llama."): value for key, value in file.metadata.items() if key.startswith("llama.")}
-    if get.get("expert_count"):
-        message = f"{file.path}: a mixture of experts; only dense Llama models can be trained and exported"
-        raise InputError(message)
-    heads = get["attention.head_count"]
+def _config(header: GgufHeader, shape: LlamaShape) -> LlamaConfig:
     return LlamaConfig(
-        vocab_size=int(file.tensors["token_embd.weight"].shape[1]),
-        hidden_size=get["embedding_length"],
-        intermediate_size=get["feed_forward_length"],
-        num_hidden_layers=get["block_count"],
-        num_attention_heads=heads,
-        num_key_value_heads=get.get("attention.head_count_kv", heads),
-        head_dim=get.get("attention.key_length", get["embedding_length"] // heads),
-        max_position_embeddings=get["context_length"],
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.feed_forward,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads_kv,
+        head_dim=shape.head_dim,
+        max_position_embeddings=header.number("llama.context_length", 2048),
         # Stored in 32 bits: 9.999999747378752e-06 is 1e-05.
-        rms_norm_eps=float(f"{get['attention.layer_norm_rms_epsilon']:.6g}"),
-        rope_parameters=rope_parameters(file.path, file.metadata, file.tensors),
-        tie_word_embeddings="output.weight" not in file.tensors,
-        attention_bias="blk.0.attn_q.bias" in file.tensors,
-        mlp_bias="blk.0.ffn_up.bias" in file.tensors,
+        rms_norm_eps=float(f"{header.real('llama.attention.layer_norm_rms_epsilon', 1e-5):.6g}"),
+        rope_parameters=rope_of_gguf(header).parameters(),
+        tie_word_embeddings=shape.tied,
+        attention_bias=shape.attention_bias,
+        mlp_bias=shape.mlp_bias,
     )
 
 
-def _weights(file: GgufFile, config: LlamaConfig, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
-    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
-    for name, tensor in file.tensors.items():
-        if name == "rope_freqs.weight":
+def _weights(header: GgufHeader, shape: LlamaShape, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
+    for tensor in header.tensors:
+        if tensor.name == ROPE_FREQS:
             continue
-        weight = dequantize(tensor.data, tensor.tensor_type)  # [out, in]
-        part = name.split(".")[2] if name.startswith("blk.") else ""
-        if part in heads:
-            weight = _pair_halves(weight, heads[part])
-        yield _hf_name(name), torch.from_numpy(np.array(weight, dtype=np.float32)).to(dtype)
+        weight = _values(header.path, tensor)
+        heads = heads_of(part_of(tensor.name), shape)
+        if heads:
+            weight = separate_halves(weight, heads)
+        # A name that no Llama has is reported by `load_model`.
+        yield hf_name(tensor.name) or tensor.name, torch.from_numpy(np.array(weight, dtype=np.float32)).to(dtype)
 
 
-def _pair_halves(weight: Any, heads: int) -> Any:
-    """llama.cpp rotates neighbouring rows of a head, transformers the two halves: rows [head, pair, 2] -> [head, 2, pair]."""
-    rows, rest = weight.shape[0], weight.shape[1:]
-    return weight.reshape(heads, rows // heads // 2, 2, *rest).swapaxes(1, 2).reshape(rows, *rest)
-
-
-def _hf_name(name: str) -> str:
-    if name in _OUTSIDE:
-        return _OUTSIDE[name]
-    parts = name.split(".")  # blk.<layer>.<part>.<weight|bias>
-    if len(parts) != 4 or parts[2] not in _IN_BLOCK:
-        return name  # reported by load_model as unknown
-    return f"model.layers.{parts[1]}.{_IN_BLOCK[parts[2]]}.{parts[3]}"
+def _values(path: Path, tensor: GgufTensor) -> npt.NDArray[Any]:
+    """The weights [out, in] in 32 bits."""
+    *rows, width = tensor.shape
+    raw = np.memmap(path, np.uint8, "r", tensor.offset, (*rows, tensor.type.bytes_of(width)))
+    values: npt.NDArray[Any] = dequantize(raw, GGMLQuantizationType[tensor.type.name])
+    return values

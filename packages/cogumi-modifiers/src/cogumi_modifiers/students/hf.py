@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from cogumi_core.api.errors import InputError
+from cogumi_core import InputError
+from cogumi_core.formats.json_files import read_object
 from cogumi_modifiers.students.gguf_model import load_model, open_gguf, refuse_kind
 from cogumi_modifiers.students.gguf_tokenizer import build_tokenizer
 from cogumi_modifiers.training.quiet import quiet
-from cogumi_modifiers.training.render import end_of_turn_id
+from cogumi_modifiers.training.rows import end_of_turn_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from cogumi_core.api.types import ModelRef
+    from cogumi_core import ModelRef
 
 
 def load_student(model: ModelRef, dtype: torch.dtype = torch.bfloat16) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -49,10 +50,10 @@ def save_student(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out
 
 
 def _from_gguf(path: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    file = open_gguf(path)
+    header = open_gguf(path)
     # The tokenizer first: it is quick, and it may be the reason to refuse the file.
-    tokenizer = build_tokenizer(file.metadata, str(path))
-    return load_model(file, dtype), tokenizer
+    tokenizer = build_tokenizer(header.contents(), str(path))
+    return load_model(header, dtype), tokenizer
 
 
 def _from_directory(path: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -60,7 +61,7 @@ def _from_directory(path: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, Pr
     if not config.is_file():
         message = f"{path}: not a Hugging Face model folder (no config.json in it)"
         raise InputError(message)
-    kind = _json(config).get("model_type")
+    kind = read_object(config).get("model_type")
     if kind != "llama":
         refuse_kind(path, kind)
     try:
@@ -70,15 +71,6 @@ def _from_directory(path: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, Pr
         reason = (str(exc).splitlines() or [type(exc).__name__])[0]
         message = f"{path}: the model cannot be opened ({reason}); download or copy the folder again"
         raise InputError(message) from exc
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as exc:
-        message = f"{path}: not valid JSON ({exc})"
-        raise InputError(message) from exc
-    return content if isinstance(content, dict) else {}
 
 
 def _agree_on_end_of_turn(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -95,7 +87,7 @@ def _agree_on_end_of_turn(model: PreTrainedModel, tokenizer: PreTrainedTokenizer
 
 def _settle_tokenizer_config(path: Path) -> None:
     """Makes the file independent of where the tokenizer came from, and readable by transformers 4 as well."""
-    config = _json(path)
+    config = read_object(path)
     for key in ("name_or_path", "is_local", "local_files_only", "backend"):
         config.pop(key, None)
     config["tokenizer_class"] = "PreTrainedTokenizerFast"

@@ -2,49 +2,53 @@
 
 The frozen weights are held in 4-bit NF4 where that pays (QLoRA, Dettmers et al., arXiv 2305.14314). The adapters are always
 merged into the bf16 weights, never into 4-bit ones: the student that leaves is off the 4-bit grid, and compression decides
-its own later. Merging rounds each weight to bf16, a relative error of at most 2^-9.
+its own later. Merging rounds each weight to bf16, a relative error of at most 2^-9. Left out: masks of a pruned student, which
+merging fills.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.utils import is_bitsandbytes_available
 
-from cogumi_core.api.errors import InputError, MissingDependency
-from cogumi_core.api.types import JSON, Example, LossPoint, Message, ModelRef, TrainReport
+from cogumi_core import JSON, EngineError, InputError, LossPoint, MissingDependency, ModelFacts, ModelRef, ModelReport
 from cogumi_modifiers.students.hf import load_student, save_student
 from cogumi_modifiers.training.adapters import TARGETS, add_adapters, merge
 from cogumi_modifiers.training.quiet import quiet
-from cogumi_modifiers.training.sft import FineTuneSettings, Meter, TrainingRow, encode, fine_tune
+from cogumi_modifiers.training.rows import RowEncoder, TrainingRow
+from cogumi_modifiers.training.sft import FineTuneSettings, Meter, fine_tune
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from cogumi_core.api.interfaces import Dataset, RunContext, Services
-    from cogumi_modifiers.config import QloraSettings
+    from cogumi_core import Dataset, RunContext, Services
+    from cogumi_modifiers.trainers.settings import QloraSettings
 
-TOO_LONG = "longer than max_length"
-_ON_GPU = "GPU kernels add in an order that changes from run to run"
+TOO_LONG: Final = "longer than max_length"
+REFUSED: Final = "refused by the chat template"
+_ON_GPU: Final = "GPU kernels add in an order that changes from run to run"
 
 
 class Qlora:
-    """Trains a student on examples: `instruction` is the user's turn, `response` the assistant's."""
+    """Trains a student on conversations, as they are served; the last answer of each is learned."""
 
     def __init__(self, settings: QloraSettings, services: Services) -> None:
         self._settings = settings
 
-    def train(self, base: ModelRef, dataset: Dataset, output: Path, run: RunContext) -> TrainReport:
+    def train(self, base: ModelRef, dataset: Dataset, output: Path, run: RunContext) -> ModelReport:
         """Writes the merged student into `output`. Raises InputError (no rows, none short enough, a base that cannot be
         trained), MissingDependency (nf4 without bitsandbytes), DivergenceError and Interrupted."""
         if not len(dataset):
             message = "the data set is empty, so there is nothing to train on; check what the filters dropped"
             raise InputError(message)
+        if base.facts.sparsity:
+            run.log("the student is pruned, and this training fills its zeros again; `qlora` holds no masks")
         on_gpu = torch.cuda.is_available()
         nf4 = self._nf4(on_gpu)
         student, tokenizer = load_student(base, torch.bfloat16)
@@ -61,10 +65,11 @@ class Qlora:
             run=run,
             meter=meter,
         )
-        metrics = {**_figures(adapted, losses, meter), "rows": len(rows), "dropped_rows": {TOO_LONG: dropped}}
+        metrics = {**_figures(adapted, losses, meter), "rows": len(rows), "dropped_rows": dropped}
         metrics |= {"quantization": "nf4" if nf4 else "none", "threads": torch.get_num_threads()}
         save_student(merge(adapted, into=student if nf4 else None).to("cpu"), tokenizer, output)
-        return TrainReport(losses, metrics, deterministic=not on_gpu, why_not=_ON_GPU if on_gpu else "")
+        why_not = _ON_GPU if on_gpu else ""
+        return ModelReport(facts_of(base.facts), losses, metrics=metrics, deterministic=not on_gpu, why_not=why_not)
 
     def _nf4(self, on_gpu: bool) -> bool:
         wanted = self._settings.quantization
@@ -75,14 +80,30 @@ class Qlora:
             raise MissingDependency(message)
         return wanted == "nf4"
 
-    def _rows(self, tokenizer: PreTrainedTokenizerBase, dataset: Dataset) -> tuple[list[TrainingRow], int]:
-        """Rows that fit, and how many do not: a cut answer would teach the student to stop anywhere."""
+    def _rows(self, tokenizer: PreTrainedTokenizerBase, dataset: Dataset) -> tuple[list[TrainingRow], dict[str, int]]:
+        """Rows that can be learned, and how many cannot, by reason: a cut answer would teach the student to stop anywhere, and
+        what the template refuses will never be asked."""
         limit = min(self._settings.max_length, tokenizer.model_max_length)
-        rows = [row for row in _encoded(tokenizer, dataset) if len(row) <= limit]
+        encoder, rows, refusal = RowEncoder(tokenizer), [], ""
+        dropped = {TOO_LONG: 0, REFUSED: 0}
+        for example in dataset:
+            try:
+                row = encoder.row(example.prompt, example.answer.text, example.tools)
+            except EngineError as exc:
+                dropped[REFUSED] += 1
+                refusal = f" ('{example.id}': {exc})"
+                continue
+            if len(row) > limit:
+                dropped[TOO_LONG] += 1
+            else:
+                rows.append(row)
         if not rows:
-            message = f"all {len(dataset)} rows are longer than {limit} tokens; raise max_length or take shorter data"
+            message = (
+                f"no row can be trained on: {dropped[TOO_LONG]} of {len(dataset)} are longer than {limit} tokens (raise "
+                f"max_length, or take shorter data), {dropped[REFUSED]} are {REFUSED}{refusal}"
+            )
             raise InputError(message)
-        return rows, len(dataset) - len(rows)
+        return rows, dropped
 
     def _adapters(self, model: PreTrainedModel, seed: int) -> Any:
         settings = self._settings
@@ -110,9 +131,10 @@ class Qlora:
         return replace(settings, held_out=given.early_stopping.held_out, patience=given.early_stopping.patience)
 
 
-def _encoded(tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example]) -> Iterator[TrainingRow]:
-    for example in examples:
-        yield encode(tokenizer, (Message("user", example.instruction),), example.response)
+def facts_of(base: ModelFacts) -> ModelFacts:
+    """What still holds once adapters were merged into the dequantised weights: the vocabulary. Zeros were filled, no weight is
+    on a quantisation's grid, and what a step noted in `other` was about the weights before."""
+    return ModelFacts(vocabulary=base.vocabulary)
 
 
 def _in_nf4(student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, scratch: Path, on_gpu: bool) -> PreTrainedModel:

@@ -15,10 +15,9 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from transformers import PreTrainedModel
 
-TARGETS: Mapping[str, tuple[str, ...]] = {
-    "attention": ("q_proj", "k_proj", "v_proj", "o_proj"),
-    "ffn": ("gate_proj", "up_proj", "down_proj"),
-}
+from cogumi_core.formats.llama.names import ATTENTION, FFN
+
+TARGETS: Mapping[str, tuple[str, ...]] = {"attention": tuple(ATTENTION.values()), "ffn": tuple(FFN.values())}
 
 
 def add_adapters(

@@ -21,12 +21,12 @@ from torch.utils.checkpoint import checkpoint as recompute
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 from trl import SFTTrainer
 
-from cogumi_core.api.errors import CogumiError, Interrupted
+from cogumi_core import CogumiError, Interrupted
 from cogumi_modifiers.training.checkpoints import mark_complete
 from cogumi_modifiers.training.optimizer import MasterAdamW
 
 if TYPE_CHECKING:
-    from cogumi_core.api.interfaces import RunContext
+    from cogumi_core import RunContext
 
 IGNORED = -100
 _WEIGHTS = "trainable.safetensors"

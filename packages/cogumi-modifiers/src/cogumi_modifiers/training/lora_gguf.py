@@ -12,7 +12,6 @@ them.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -26,27 +25,20 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from cogumi_core.api.errors import InputError
+from cogumi_core import InputError
+from cogumi_core.formats.gguf.header import read_header
+from cogumi_core.formats.json_files import read_object
+from cogumi_core.formats.llama.names import LINEAR, gguf_name, part_of
+from cogumi_core.formats.llama.rows import interleave_halves
+from cogumi_core.formats.llama.shapes import ARCHITECTURE, LlamaShape, heads_of, shape_of_gguf
 
 TensorType = Literal["f32", "f16", "q8_0"]
 Array = npt.NDArray[np.float32]
 DIGEST_KEY: Final = "cogumi.base.digest"
 """sha256, in hex, of the base file: the engine refuses the adapter on any other."""
 DOMAIN_KEY: Final = "cogumi.domain"
-ARCHITECTURE: Final = "llama"
 
-_MODULE = re.compile(r"\.layers\.(\d+)\.(?:self_attn|mlp)\.(\w+)\.lora_([AB])\.weight$")
-_NAMES: Final = {
-    "q_proj": "attn_q",
-    "k_proj": "attn_k",
-    "v_proj": "attn_v",
-    "o_proj": "attn_output",
-    "gate_proj": "ffn_gate",
-    "up_proj": "ffn_up",
-    "down_proj": "ffn_down",
-}
-TARGET_MODULES: Final = tuple(_NAMES)
-"""Every linear layer of a Llama block, by Hugging Face's names."""
+_MODULE = re.compile(r"(model\.layers\..+)\.lora_([AB])\.weight$")
 _TYPES: Final = {
     "f32": gguf.GGMLQuantizationType.F32,
     "f16": gguf.GGMLQuantizationType.F16,
@@ -57,12 +49,11 @@ _BLOCK: Final = 32  # values that share a scale in q8_0; a row must be a multipl
 
 @dataclass(frozen=True, slots=True)
 class BaseFacts:
-    """What an adapter must fit: heads, the shape [out, in] of every linear layer by GGUF name, the file's sha256."""
+    """What an adapter must fit: the model's shape, that of every matrix [out, in] by GGUF name, the file's sha256."""
 
     digest: str
-    heads: int
-    kv_heads: int
-    shapes: Mapping[str, tuple[int, int]]
+    shape: LlamaShape
+    matrices: Mapping[str, tuple[int, ...]]
 
 
 def export_adapter(peft: Path, base: Path, output: Path, *, domain: str, tensor_type: TensorType = "f16") -> None:
@@ -80,39 +71,25 @@ def export_adapter(peft: Path, base: Path, output: Path, *, domain: str, tensor_
     writer.add_string(DIGEST_KEY, facts.digest)
     writer.add_string(DOMAIN_KEY, domain)
     for name, (a, b) in sorted(pairs.items(), key=lambda item: _natural(item[0])):
-        _add(writer, f"{name}.weight.lora_a", a, tensor_type)
-        _add(writer, f"{name}.weight.lora_b", b, tensor_type)
+        _add(writer, f"{name}.lora_a", a, tensor_type)
+        _add(writer, f"{name}.lora_b", b, tensor_type)
     _write(writer, output)
 
 
 def read_base(path: Path) -> BaseFacts:
     """Raises InputError for a file that is not a whole GGUF model of a Llama kind."""
-    try:
-        reader = gguf.GGUFReader(path)
-        heads = int(reader.fields[f"{ARCHITECTURE}.attention.head_count"].contents())
-        kv_field = reader.fields.get(f"{ARCHITECTURE}.attention.head_count_kv")
-    except (OSError, ValueError, KeyError, IndexError) as exc:
-        message = f"{path}: not a GGUF model of a Llama kind, or damaged ({exc}); an adapter needs the base it was trained on"
-        raise InputError(message) from exc
-    # GGUF gives shapes innermost first.
-    shapes = {t.name.removesuffix(".weight"): (int(t.shape[1]), int(t.shape[0])) for t in reader.tensors if len(t.shape) == 2}
+    header = read_header(path)
+    matrices = {tensor.name: tensor.shape for tensor in header.tensors if len(tensor.shape) == 2}
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return BaseFacts(digest, heads, int(kv_field.contents()) if kv_field else heads, shapes)
-
-
-def permute_rows(weights: Array, heads: int) -> Array:
-    """Rows [heads * size, n] from Hugging Face's order to llama.cpp's: rotary pairs, half a head apart in the former, become
-    neighbours."""
-    rows, columns = weights.shape
-    return weights.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
+    return BaseFacts(digest, shape_of_gguf(header), matrices)
 
 
 def _read_peft(folder: Path) -> tuple[dict[str, Any], dict[str, Array]]:
     try:
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        config = read_object(folder / "adapter_config.json")
         tensors = load_file(folder / "adapter_model.safetensors")
-    except (OSError, ValueError, SafetensorError) as exc:
+    except (InputError, OSError, SafetensorError) as exc:
         message = f"{folder}: not a PEFT adapter ({exc}); adapter_config.json and adapter_model.safetensors are expected"
         raise InputError(message) from exc
     if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("bias", "none") != "none":
@@ -127,28 +104,25 @@ def _pairs(weights: Mapping[str, Array], config: Mapping[str, Any], facts: BaseF
     scales: dict[str, float] = {}
     for key, tensor in weights.items():
         match = _MODULE.search(key)
-        if match is None or match[2] not in _NAMES:
-            message = f"the adapter changes '{key}', which a GGUF adapter cannot carry; train {', '.join(_NAMES)} only"
+        name = gguf_name(f"{match[1]}.weight") if match else None
+        if match is None or name is None or part_of(name) not in LINEAR:
+            message = f"the adapter changes '{key}', which a GGUF adapter cannot carry; train {', '.join(LINEAR.values())} only"
             raise InputError(message)
-        name = f"blk.{match[1]}.{_NAMES[match[2]]}"
-        found.setdefault(name, {})[match[3]] = tensor
+        found.setdefault(name, {})[match[2]] = tensor
         scales[name] = _scale(config, key)
     return {name: _pair(name, halves, scales[name], facts) for name, halves in found.items()}
 
 
 def _pair(name: str, halves: Mapping[str, Array], scale: float, facts: BaseFacts) -> tuple[Array, Array]:
     a, b = halves["A"], halves["B"]
-    if facts.shapes.get(name) != (b.shape[0], a.shape[1]) or a.shape[0] != b.shape[1]:
+    if facts.matrices.get(name) != (b.shape[0], a.shape[1]) or a.shape[0] != b.shape[1]:
         message = (
-            f"the adapter's {name} is {b.shape[0]} x {a.shape[1]}, the base's is {facts.shapes.get(name, 'not there')}: "
+            f"the adapter's {name} is {b.shape[0]} x {a.shape[1]}, the base's is {facts.matrices.get(name, 'not there')}: "
             "it was trained on another model"
         )
         raise InputError(message)
-    if name.endswith("attn_q"):
-        b = permute_rows(b, facts.heads)
-    elif name.endswith("attn_k"):
-        b = permute_rows(b, facts.kv_heads)
-    return a, b * np.float32(scale)
+    heads = heads_of(part_of(name), facts.shape)
+    return a, (interleave_halves(b, heads) if heads else b) * np.float32(scale)
 
 
 def _scale(config: Mapping[str, Any], key: str) -> float:

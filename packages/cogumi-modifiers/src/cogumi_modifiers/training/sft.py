@@ -19,8 +19,7 @@ from datasets import Dataset
 from transformers import PrinterCallback
 from trl import SFTConfig
 
-from cogumi_core.api.errors import InputError
-from cogumi_core.api.types import JSON, LossPoint, Message
+from cogumi_core import JSON, InputError, LossPoint
 from cogumi_modifiers.training.answer_trainer import (
     IGNORED,
     AnswerTrainer,
@@ -31,25 +30,14 @@ from cogumi_modifiers.training.answer_trainer import (
 )
 from cogumi_modifiers.training.checkpoints import newest_checkpoint
 from cogumi_modifiers.training.quiet import quiet
-from cogumi_modifiers.training.render import answer_ids, prompt_ids
+from cogumi_modifiers.training.rows import TrainingRow
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from cogumi_core.api.interfaces import RunContext
+    from cogumi_core import RunContext
 
-__all__ = ["DivergenceError", "FineTuneSettings", "Meter", "TrainingRow", "encode", "fine_tune"]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingRow:
-    """Token ids; the loss is on `answer_ids`, which end with the end of turn."""
-
-    prompt_ids: tuple[int, ...]
-    answer_ids: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.prompt_ids) + len(self.answer_ids)
+__all__ = ["DivergenceError", "FineTuneSettings", "Meter", "TrainingRow", "fine_tune"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +61,6 @@ class FineTuneSettings:
     gradient_checkpointing: bool = False
     held_out: float = 0.0
     patience: int = 3
-
-
-def encode(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answer: str) -> TrainingRow:
-    """The row for `answer` after `messages`. The prompt is rendered by the model's chat template up to where it would begin to
-    answer. Text that looks like a control token stays text in the answer. Raises InputError: no chat template."""
-    return TrainingRow(tuple(prompt_ids(tokenizer, messages)), tuple(answer_ids(tokenizer, answer)))
 
 
 @dataclass(slots=True)

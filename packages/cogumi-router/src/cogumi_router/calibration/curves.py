@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from cogumi_core.api.types import JSON
+from cogumi_core import JSON
 
 
 @dataclass(frozen=True, slots=True)

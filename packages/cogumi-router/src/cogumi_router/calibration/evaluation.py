@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cogumi_core.api.types import JSON, RouteExample, RouterReport
+from cogumi_core import JSON, RouteExample, RouterReport
 from cogumi_router.calibration.learning import Floats, cross_validated, fit_curve, prior
 from cogumi_router.calibration.measures import (
     RESAMPLES,
@@ -24,31 +24,34 @@ from cogumi_router.calibration.measures import (
     measurable,
     reliability,
 )
-from cogumi_router.config import ConfidenceSettings
+from cogumi_router.calibration.names import Calibration
 from cogumi_router.signals.logprobs import Signal
 
 _MEASURES: dict[str, Measure] = {"auroc": auroc, "ece": ece, "brier": brier}
 
 
 class Evaluation:
-    """Fits on construction: `curve` and `prior` are the result, `report` the measurement."""
+    """Fits on construction: `curve` and `prior` are the result, `report` the measurement. `threshold` in [0, 1]: answers of a
+    lower confidence are handed over."""
 
-    def __init__(self, rows: Sequence[RouteExample], signal: Signal, settings: ConfidenceSettings, seed: int) -> None:
-        self._settings = settings
+    def __init__(
+        self, rows: Sequence[RouteExample], signal: Signal, *, method: Calibration, threshold: float, seed: int
+    ) -> None:
+        self._method, self._threshold = method, threshold
         self._seed = seed
         graded = [row for row in rows if row.correct is not None]
         self._fit = [row for row in graded if row.split == "fit"]
         self._held_out = [row for row in graded if row.split == "held-out"]
-        self._unread = sum(signal.read(row.logprobs) is None for row in graded)
+        self._unread = sum(signal.read(row) is None for row in graded)
         self._signal = signal
         signals, correct = self._columns(self._fit)
-        self._fitted = fit_curve(signals, correct, settings.calibration)
+        self._fitted = fit_curve(signals, correct, method)
         self.curve = self._fitted.curve
         self.prior = prior(sum(row.correct is True for row in self._fit), len(self._fit))
 
     def _columns(self, rows: Sequence[RouteExample]) -> tuple[Floats, Floats]:
         """Signal and outcome (0 or 1) of the rows that have a signal."""
-        pairs = [(value, float(bool(row.correct))) for row in rows if (value := self._signal.read(row.logprobs)) is not None]
+        pairs = [(value, float(bool(row.correct))) for row in rows if (value := self._signal.read(row)) is not None]
         table = np.array(pairs, dtype=np.float64).reshape(-1, 2)
         return table[:, 0], table[:, 1]
 
@@ -59,11 +62,11 @@ class Evaluation:
         return RouterReport(
             n_fit=len(self._fit),
             n_held_out=len(self._held_out),
-            threshold=self._settings.threshold,
+            threshold=self._threshold,
             auroc=figures["auroc"],
             ece=figures["ece"],
             brier=figures["brier"],
-            escalated=mean_or_none((confidence < self._settings.threshold).astype(np.float64)),
+            escalated=mean_or_none((confidence < self._threshold).astype(np.float64)),
             reliability=reliability(confidence, correct),
             metrics={
                 "calibration": self.curve.to_json(),
@@ -78,8 +81,8 @@ class Evaluation:
         )
 
     def _held_out_confidence(self) -> Floats:
-        """As it would be when serving: the share right stands in where there are no log-probabilities."""
-        signals = [self._signal.read(row.logprobs) for row in self._held_out]
+        """As it would be when serving: the share right stands in where there is no signal."""
+        signals = [self._signal.read(row) for row in self._held_out]
         return np.array([self.prior if value is None else self.curve(value) for value in signals], dtype=np.float64)
 
     def _figures(self, confidence: Floats, correct: Floats) -> dict[str, float | None]:
@@ -101,12 +104,12 @@ class Evaluation:
     def _cross_validated(self) -> dict[str, JSON] | None:
         """On the fit rows, each judged by a curve that had not seen it: a second opinion when held-out rows are few."""
         signals, correct = self._columns(self._fit)
-        confidence = cross_validated(signals, correct, self._settings.calibration, self._seed)
+        confidence = cross_validated(signals, correct, self._method, self._seed)
         return None if confidence is None else {"n": len(correct), **self._figures(confidence, correct)}
 
     def _at_threshold(self, confidence: Floats, correct: Floats) -> dict[str, JSON]:
         """How often the base is right on what it keeps and on what it hands over, and what the adapter does with the latter."""
-        below = confidence < self._settings.threshold
+        below = confidence < self._threshold
         known = [row.adapter_correct for row in self._held_out]
         handed = [bool(known[i]) for i in np.flatnonzero(below) if known[i] is not None]
         return {
@@ -131,7 +134,7 @@ class Evaluation:
         notes = [self._fitted.note] if self._fitted.note else []
         if self._unread:
             notes.append(
-                f"{self._unread} graded rows have no log-probabilities; the share right stands in for their confidence"
+                f"{self._unread} graded rows have no {self._signal.needs}; the share right stands in for their confidence"
             )
         if not measurable(correct):
             notes.append(

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from cogumi_router.calibration.curves import Constant, Curve, Sigmoid, Steps
-from cogumi_router.config import Calibration
+from cogumi_router.calibration.names import Calibration
 
 Floats = npt.NDArray[np.float64]
 FEWEST = 10

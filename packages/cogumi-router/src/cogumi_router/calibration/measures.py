@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cogumi_core.api.types import ReliabilityBin
+from cogumi_core import ReliabilityBin
 
 Floats = npt.NDArray[np.float64]
 Measure = Callable[[Floats, Floats], float | None]

@@ -1,6 +1,6 @@
 """The domain gate: which domain a query belongs to, by a linear classifier over hashed text.
 
-This is only the serving half, which needs numpy alone; `gate_learning` fits it. It is stored as `gate.npz` and read with
+This is only the serving half, which needs numpy alone; `learning` fits it. It is stored as `gate.npz` and read with
 pickles refused.
 """
 

@@ -14,9 +14,9 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from cogumi_core.api.types import JSON
+from cogumi_core import JSON
+from cogumi_router.gate.domains import Domains
 from cogumi_router.gate.gate import Gate
-from cogumi_router.routers.files import Domains
 from cogumi_router.signals.text import Query, features
 
 LARGEST_FILE = 100_000

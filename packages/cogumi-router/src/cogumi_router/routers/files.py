@@ -9,42 +9,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from cogumi_core.api.errors import InputError
-from cogumi_core.api.types import JSON
+from cogumi_core import JSON, InputError
+from cogumi_core.formats.json_files import read_object
 from cogumi_router.calibration.curves import Curve, curve_from_json
+from cogumi_router.gate.domains import Domains
 from cogumi_router.gate.gate import Gate, gate_from_bytes
 from cogumi_router.signals.logprobs import Signal
+from cogumi_router.signals.names import SignalName
 
 FORMAT = "cogumi-router-confidence"
-VERSION = 1
+VERSION = 2
 ROUTER_FILE = "router.json"
 GATE_FILE = "gate.npz"
 
 
 @dataclass(frozen=True, slots=True)
-class Domains:
-    """Seen with a schema (`schema`) and without (`text`), each sorted."""
-
-    schema: tuple[str, ...]
-    text: tuple[str, ...]
-
-    @property
-    def every(self) -> tuple[str, ...]:
-        """All domains, in either form."""
-        return tuple(sorted({*self.schema, *self.text}))
-
-    def of(self, has_schema: bool) -> tuple[str, ...]:
-        """Those a query can be of: all of them, when none was seen in its form."""
-        return (self.schema if has_schema else self.text) or (self.text if has_schema else self.schema)
-
-
-@dataclass(frozen=True, slots=True)
 class FittedRouter:
-    """All that a decision needs. `prior`: share of graded answers that were right, for answers without log-probabilities.
+    """All that a decision needs. `prior`: share of graded answers that were right, for answers without a signal.
     `domains` are those of the rows it learned from, with a schema and without: queries that come with tools and queries that
     come without are different crowds, and a domain is only looked for in its own."""
 
@@ -65,7 +50,7 @@ def save_router(router: FittedRouter, folder: Path) -> None:
         "format": FORMAT,
         "version": VERSION,
         "threshold": router.threshold,
-        "signal": {"name": router.signal.name, "quantile": router.signal.quantile},
+        "signal": asdict(router.signal),
         "calibration": router.curve.to_json(),
         "prior": router.prior,
         "domains": {"schema": list(router.domains.schema), "text": list(router.domains.text)},
@@ -93,16 +78,10 @@ def load_router(folder: Path) -> FittedRouter:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as exc:
+    if not path.is_file():
         message = f"{path.parent}: no fitted router here ({path.name} is missing); build the system again"
-        raise InputError(message) from exc
-    except (OSError, ValueError, RecursionError) as exc:
-        raise _damaged(path, str(exc)) from exc
-    if not isinstance(data, dict):
-        raise _damaged(path, "it holds no object")
-    return data
+        raise InputError(message)
+    return read_object(path, "build the system again")
 
 
 def _router(data: Mapping[str, Any], gate: Gate | None) -> FittedRouter:
@@ -110,12 +89,12 @@ def _router(data: Mapping[str, Any], gate: Gate | None) -> FittedRouter:
     if not (0.0 <= threshold <= 1.0 and 0.0 <= prior <= 1.0):
         message = "threshold and prior must lie between 0 and 1"
         raise ValueError(message)
-    name, quantile = data["signal"]["name"], float(data["signal"]["quantile"])
-    if name not in ("mean", "min", "quantile") or not 0.0 < quantile < 1.0:
-        message = f"unknown signal {name!r} at {quantile!r}"
+    signal = Signal(data["signal"]["name"], float(data["signal"]["quantile"]), str(data["signal"]["feature"]))
+    if signal.name not in get_args(SignalName) or not 0.0 < signal.quantile < 1.0:
+        message = f"unknown signal {signal}"
         raise ValueError(message)
     domains = Domains(*(tuple(str(domain) for domain in data["domains"][form]) for form in ("schema", "text")))
-    return FittedRouter(threshold, Signal(name, quantile), curve_from_json(data["calibration"]), prior, domains, gate)
+    return FittedRouter(threshold, signal, curve_from_json(data["calibration"]), prior, domains, gate)
 
 
 def _gate(folder: Path, entry: Mapping[str, Any] | None) -> Gate | None:

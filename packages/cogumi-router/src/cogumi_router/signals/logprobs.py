@@ -1,45 +1,62 @@
-"""One number from the token log-probabilities of an answer.
+"""One number of an answer, from its token log-probabilities or from a named feature.
 
-The mean log-probability is length-normalised, costs nothing and is the baseline that learned routers on small models rarely
-beat (arXiv 2605.02241); low quantiles avoid its bias on long answers (Gupta et al., ICLR 2024). Entropy is left out: the
-engine hands over the probability of the chosen token only.
+The log-probabilities are read as `cogumi_core.measure.answers` reads them, which says why these statistics.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-from cogumi_router.config import SignalName
+from cogumi_core.measure.answers import quantile, usable
 
-LOWEST = -30.0
-"""Log-probabilities are clipped here: below one in 10^13 a single token would drown the mean of all others."""
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cogumi_router.signals.names import SignalName
+
+
+class Answered(Protocol):
+    """What a signal is read off: `RouteExample` when learning, `RouteRequest` when serving."""
+
+    @property
+    def logprobs(self) -> Sequence[float]: ...
+
+    @property
+    def features(self) -> Mapping[str, float]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """Which statistic of the log-probabilities is taken; `quantile` counts for `quantile` only."""
+    """Which number is taken; `quantile` counts for `quantile` only, `feature` for `feature` only."""
 
     name: SignalName
-    quantile: float
+    quantile: float = 0.1
+    feature: str = ""
 
-    def read(self, logprobs: Sequence[float]) -> float | None:
-        """The statistic, in nats and at most 0; None when there is no usable log-probability."""
-        values = [min(0.0, max(LOWEST, value)) for value in logprobs if not math.isnan(value)]
+    @property
+    def label(self) -> str:
+        """As receipts name it."""
+        return self.feature if self.name == "feature" else f"{self.name}_logprob"
+
+    @property
+    def needs(self) -> str:
+        """What an answer must come with."""
+        return f"feature '{self.feature}'" if self.name == "feature" else "log-probabilities"
+
+    def read(self, answered: Answered) -> float | None:
+        """The number; log-probabilities are in nats and at most 0. None when there is none that can be used."""
+        if self.name == "feature":
+            value = answered.features.get(self.feature, math.nan)
+            return value if math.isfinite(value) else None
+        return self.read_logprobs(answered.logprobs)
+
+    def read_logprobs(self, logprobs: Sequence[float]) -> float | None:
+        """The statistic of these log-probabilities alone."""
+        values = usable(logprobs)
         if not values:
             return None
         if self.name == "mean":
             return math.fsum(values) / len(values)
-        if self.name == "min":
-            return min(values)
-        return _quantile(values, self.quantile)
-
-
-def _quantile(values: list[float], share: float) -> float:
-    """Linear interpolation between order statistics, as numpy's default."""
-    ordered = sorted(values)
-    position = share * (len(ordered) - 1)
-    below = math.floor(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
+        return min(values) if self.name == "min" else quantile(values, self.quantile)

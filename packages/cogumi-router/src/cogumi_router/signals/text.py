@@ -15,7 +15,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from cogumi_core.api.types import Message
+from cogumi_core import Message
 
 NGRAMS = (2, 3, 4)
 LONGEST = 4000

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from cogumi_core.api.errors import CogumiError, InputError
-from cogumi_core.api.types import JSON
-from cogumi_serve.errors import Busy, PromptTooLong, SchemaRefused, UnknownModel
+from cogumi_core import JSON, CogumiError, InputError
+from cogumi_serve.engines.errors import PromptTooLong
+from cogumi_serve.grammar.errors import SchemaRefused
+from cogumi_serve.system.errors import UnknownModel
+
+
+class Busy(CogumiError):
+    """The queue in front of the model is full; trying again later works."""
+
+
+class PortUnavailable(CogumiError):
+    """The server cannot listen where it was told to."""
 
 
 class ApiError(Exception):

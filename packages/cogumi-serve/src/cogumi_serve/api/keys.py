@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Iterable
 from pathlib import Path
 
-from cogumi_core.api.errors import InputError
+from cogumi_core import InputError
 
 
 class KeyRing:

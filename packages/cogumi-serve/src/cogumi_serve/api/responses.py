@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
-from cogumi_core.api.types import JSON, Token, Usage
+from cogumi_core import JSON, Token, Usage
 from cogumi_core.formats.tools import parse_call
 from cogumi_serve.system.receipt import Receipt
 
@@ -35,58 +37,52 @@ def token_logprob(token: Token, text: str) -> dict[str, JSON]:
 
 
 @dataclass(slots=True)
-class Envelope:
-    """What all objects of one answer share. `kind` is `chat.completion` or `text_completion`."""
+class Envelope(ABC):
+    """What all objects of one answer share; an endpoint says how text stands in them. `prefix` begins the answer's id."""
 
-    kind: str
+    kind: ClassVar[str]
+    chunk_kind: ClassVar[str]
+    prefix: ClassVar[str]
+
     model: str
     fingerprint: str
     created: int = field(default_factory=lambda: int(time.time()))
     id: str = ""
 
     def __post_init__(self) -> None:
-        self.id = f"{'chatcmpl' if self.is_chat else 'cmpl'}-{uuid.uuid4().hex}"
+        self.id = f"{self.prefix}-{uuid.uuid4().hex}"
 
-    @property
-    def is_chat(self) -> bool:
-        return self.kind == "chat.completion"
+    @abstractmethod
+    def choice(self, text: str, finish: str, logprobs: JSON, calls: list[JSON] | None) -> dict[str, JSON]:
+        """The one choice of a whole answer; `calls` where it is a call of a tool."""
 
-    def whole(self, text: str, finish: str, usage: Usage, receipt: Receipt, *, logprobs: JSON, tools: bool) -> dict[str, JSON]:
+    @abstractmethod
+    def part(self, text: str | None) -> dict[str, JSON]:
+        """Where text stands in the choice of a chunk; None in the last one, which has none."""
+
+    def opening(self) -> list[dict[str, JSON]]:
+        """Chunks before the first text."""
+        return []
+
+    def call_part(self, calls: list[JSON]) -> dict[str, JSON]:
+        """Where calls stand in the choice of a chunk, for endpoints that take tools."""
+        raise NotImplementedError
+
+    def whole(self, choice: Mapping[str, JSON], usage: Usage, receipt: Receipt) -> dict[str, JSON]:
         """The answer in one object."""
-        if not self.is_chat:
-            choice: dict[str, JSON] = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
-        else:
-            calls = tool_calls(text) if tools else None
-            message: dict[str, JSON] = {"role": "assistant", "content": None if calls else text, "refusal": None}
-            message |= {"tool_calls": calls} if calls else {}
-            choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": "tool_calls" if calls else finish}
-        return {**self._head(self.kind), "choices": [choice], "usage": usage_json(usage), "cogumi": receipt.to_json()}
+        choices = [{"index": 0, **choice}]
+        return {**self._head(self.kind), "choices": choices, "usage": usage_json(usage), "cogumi": receipt.to_json()}
 
-    def first_chunk(self) -> dict[str, JSON]:
-        """Says whose turn it is."""
-        return self._chunk({"role": "assistant", "content": ""}, None, None)
-
-    def text_chunk(self, text: str, logprobs: JSON) -> dict[str, JSON]:
-        return self._chunk({"content": text} if self.is_chat else text, None, logprobs)
-
-    def call_chunk(self, calls: Sequence[JSON]) -> dict[str, JSON]:
-        return self._chunk({"tool_calls": [{"index": index, **call} for index, call in enumerate(calls)]}, None, None)
+    def chunk(self, part: Mapping[str, JSON], *, finish: str | None = None, logprobs: JSON = None) -> dict[str, JSON]:
+        """One piece of a stream."""
+        choice = {"index": 0, **part, "logprobs": logprobs, "finish_reason": finish}
+        return {**self._head(self.chunk_kind), "choices": [choice]}
 
     def last_chunk(self, finish: str, receipt: Receipt) -> dict[str, JSON]:
-        return {**self._chunk({} if self.is_chat else "", finish, None), "cogumi": receipt.to_json()}
+        return {**self.chunk(self.part(None), finish=finish), "cogumi": receipt.to_json()}
 
     def usage_chunk(self, usage: Usage) -> dict[str, JSON]:
-        return {**self._head(self._chunk_kind()), "choices": [], "usage": usage_json(usage)}
-
-    def _chunk(self, content: JSON, finish: str | None, logprobs: JSON) -> dict[str, JSON]:
-        part = {"delta": content} if self.is_chat else {"text": content}
-        return {
-            **self._head(self._chunk_kind()),
-            "choices": [{"index": 0, **part, "logprobs": logprobs, "finish_reason": finish}],
-        }
-
-    def _chunk_kind(self) -> str:
-        return "chat.completion.chunk" if self.is_chat else self.kind
+        return {**self._head(self.chunk_kind), "choices": [], "usage": usage_json(usage)}
 
     def _head(self, kind: str) -> dict[str, JSON]:
         head = {"id": self.id, "object": kind, "created": self.created, "model": self.model}

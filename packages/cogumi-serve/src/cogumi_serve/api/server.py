@@ -5,15 +5,14 @@ from __future__ import annotations
 import ipaddress
 import socket
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 
-from cogumi_core.api.errors import UsageError
-from cogumi_core.api.interfaces import ComponentSource
+from cogumi_core import ComponentSource, UsageError
 from cogumi_serve.api.app import create_app
+from cogumi_serve.api.errors import PortUnavailable
 from cogumi_serve.api.keys import KeyRing
-from cogumi_serve.errors import PortUnavailable
 from cogumi_serve.system.routed import RoutedSystem
 
 GRACE: Final = 3
@@ -37,10 +36,10 @@ class Server:
         ring = KeyRing() if keys is None else KeyRing.read(keys)
         return cls(_listen(host, port), ring)
 
-    def load(self, path: Path, registry: ComponentSource, *, context_tokens: int, queue: int, check: bool = False) -> None:
-        """Loads the system; the socket is given back if that fails."""
+    def load(self, path: Path, registry: ComponentSource, *, queue: int, **options: Any) -> None:
+        """Loads the system with `options` of `RoutedSystem.open`; the socket is given back if that fails."""
         try:
-            self._system = RoutedSystem.open(path, registry, check=check, context_tokens=context_tokens)
+            self._system = RoutedSystem.open(path, registry, **options)
         except BaseException:
             self._listener.close()
             raise

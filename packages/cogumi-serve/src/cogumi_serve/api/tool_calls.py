@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cogumi_core.api.errors import InputError
-from cogumi_core.api.types import JSON, GenerateRequest
+from cogumi_core import JSON, GenerateRequest, InputError
 from cogumi_core.formats.tools import call_schema, with_tools
 
 

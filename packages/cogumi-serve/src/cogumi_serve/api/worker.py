@@ -1,7 +1,7 @@
-"""The one thread that computes answers, the bounded queue in front of it, and the way back to the event loop.
+"""The threads that compute answers, the bounded queue in front of them, and the way back to the event loop.
 
-A model computes one answer at a time, and a queue without bound only hides that. Every job is driven by the same thread from
-beginning to end and asks after each token whether anybody still listens.
+There are as many threads as the session computes answers at once (`Session.parallel`), and a queue without bound would only
+hide that. Every job is driven by one thread from beginning to end and asks after each token whether anybody still listens.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
-from cogumi_core.api.types import GenerateRequest, Token
-from cogumi_serve.errors import Busy, Cancelled
-from cogumi_serve.system.routed import Reply, RoutedSystem
+from cogumi_core import GenerateRequest, Token
+from cogumi_serve.api.errors import Busy
+from cogumi_serve.system.errors import Cancelled
+from cogumi_serve.system.reply import Reply
+from cogumi_serve.system.routed import RoutedSystem
 
 _END: Final = None
 
@@ -57,7 +59,7 @@ class Job:
             yield item
 
     def work(self, system: RoutedSystem) -> None:
-        """In the worker thread."""
+        """In a thread of the worker."""
         try:
             reply = system.begin(self.request, self.model, cancelled=self._gone.is_set)
             self._produce(reply)
@@ -101,11 +103,12 @@ class Job:
 
 
 class Worker:
-    """Runs jobs one after another; at most `queue` wait."""
+    """Runs as many jobs at once as the session computes, in the order in which they came; at most `queue` wait."""
 
     def __init__(self, system: RoutedSystem, queue: int) -> None:
-        self._system, self._limit = system, queue + 1
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cogumi-model")
+        parallel = max(1, system.session.parallel)
+        self._system, self._limit = system, queue + parallel
+        self._threads = ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="cogumi-model")
         self._jobs: set[Job] = set()
 
     @property
@@ -120,14 +123,14 @@ class Worker:
             raise Busy(message)
         loop = asyncio.get_running_loop()
         self._jobs.add(job)
-        job.future = self._thread.submit(job.work, self._system)
+        job.future = self._threads.submit(job.work, self._system)
         job.future.add_done_callback(lambda _: _soon(loop, self._jobs.discard, job))
 
     def close(self) -> None:
-        """Cancels everything and waits for the token under way."""
+        """Cancels everything and waits for the tokens under way."""
         for job in tuple(self._jobs):
             job.cancel()
-        self._thread.shutdown(wait=True)
+        self._threads.shutdown(wait=True)
 
 
 def _soon(loop: asyncio.AbstractEventLoop, call: object, job: Job) -> None:

@@ -7,8 +7,7 @@ from typing import Final
 
 import click
 
-from cogumi_core.api.errors import CogumiError
-from cogumi_core.api.types import GenerateRequest, Message, Sampling
+from cogumi_core import CogumiError, GenerateRequest, Message, Sampling
 from cogumi_serve.system.receipt import Receipt
 from cogumi_serve.system.routed import AUTO, RoutedSystem
 

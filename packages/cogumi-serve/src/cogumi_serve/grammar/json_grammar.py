@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Any, Final, NoReturn
 
-from cogumi_serve.errors import SchemaRefused
+from cogumi_serve.grammar.errors import SchemaRefused
 from cogumi_serve.grammar.number_grammar import integer_rule, number_rule
 
 Schema = Mapping[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cogumi_core.api.types import JSON, Usage
+from cogumi_core import JSON, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +15,9 @@ class Receipt:
 
     `requested` is what the caller asked for (`auto`, `base`, an adapter), `route` what answered. `confidence` is the router's
     probability that the base was right, None where no router was asked. `base_tokens` were computed by the base to decide,
-    also when its answer was then thrown away. `seconds` by part: `base`, `router`, `answer`, `total`. `first_token_ms`: from
-    the decision to the adapter's first token, which is the swap and the prompt computed again; None when the base answered.
-    `model` is the digest of the base."""
+    also when its answer was then thrown away or not finished. `seconds` by part: `base`, `router`, `answer`, `total`.
+    `first_token_ms`: from the decision to the adapter's first token, which is the swap and the prompt computed again; None when
+    the base answered. `model` is the digest of the base."""
 
     route: str
     requested: str

@@ -9,9 +9,9 @@ taken from best to worst; each one still there becomes a survivor and takes the 
 are no chains in which the first and the last row differ, and the order of the input does not matter. The cost: a copy
 that lies between two survivors goes to the better one, though the other may be more similar.
 
-One pass over the input. Memory is about 1.2 kB a row with 128 permutations (measured with 100,000 rows; 600,000 rows:
-about 0.8 GB); normalised texts wait in a temporary file. Sharing the work between processes, and comparing with an
-older data set, are left out.
+Groups are given as they are found, the best survivor's first. One pass over the input. Memory is about 1.2 kB a row with 128
+permutations (measured with 100,000 rows; 600,000 rows: about 0.8 GB); normalised texts wait in a file in the run's scratch
+folder. Sharing the work between processes, and comparing with an older data set, are left out.
 """
 
 from __future__ import annotations
@@ -19,19 +19,17 @@ from __future__ import annotations
 import hashlib
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from cogumi_core.api.errors import InputError
-from cogumi_core.api.interfaces import Services
-from cogumi_core.api.types import Duplicate, DuplicateGroup, Example
-from cogumi_teachers.config import MinHashSettings
+from cogumi_core import Dataset, Duplicate, DuplicateGroup, Example, InputError, Progress, RunContext, Services
 from cogumi_teachers.dedup.bands import choose_bands
 from cogumi_teachers.dedup.candidates import Index, Signatures, candidate_pairs
+from cogumi_teachers.dedup.settings import MinHashSettings
 from cogumi_teachers.dedup.shingles import Shingles, Signer, jaccard, normalise, shingles
 
 Rank = tuple[float, int, bytes, str]
@@ -40,26 +38,29 @@ _CACHED_SETS = 4096
 
 
 class MinHashDeduper:
-    """See `cogumi_core.api.interfaces.Deduper`."""
+    """See `cogumi_core.Deduper`."""
 
     def __init__(self, settings: MinHashSettings, services: Services) -> None:
         self._settings = settings
         self._bands, self._rows = choose_bands(settings.threshold, settings.num_perm, settings.recall)
 
-    def groups(self, examples: Iterable[Example]) -> Iterator[DuplicateGroup]:
-        """Groups sorted by survivor, duplicates by id. Raises InputError when an id occurs twice."""
-        with tempfile.SpooledTemporaryFile(max_size=max(1, self._settings.memory)) as spool:
+    def groups(self, dataset: Dataset, run: RunContext) -> Iterator[DuplicateGroup]:
+        """Groups by rank of the survivor, duplicates by id. Raises InputError when an id occurs twice."""
+        with tempfile.SpooledTemporaryFile(max_size=max(1, self._settings.memory), dir=str(run.scratch)) as spool:
             texts = _Texts(spool, self._settings.shingle)
-            classes = self._identical(examples, texts)
-            order = sorted(range(len(classes)), key=lambda index: classes[index].rank)
-            found = list(_grouped(self._near([classes[index] for index in order], texts)))
-        yield from sorted(found, key=lambda group: group.survivor)
+            ranked = sorted(self._identical(dataset, texts, run.progress), key=lambda same: same.rank)
+            for survivor, copies in self._near(ranked, texts, run.progress):
+                identical = [Duplicate(name, 1.0) for name in survivor.ids[1:]]
+                near = [Duplicate(name, similarity) for copy, similarity in copies for name in copy.ids]
+                if duplicates := sorted(identical + near, key=lambda duplicate: duplicate.id):
+                    yield DuplicateGroup(survivor.ids[0], tuple(duplicates))
 
-    def _identical(self, examples: Iterable[Example], texts: _Texts) -> list[_Class]:
+    def _identical(self, dataset: Dataset, texts: _Texts, progress: Progress) -> list[_Class]:
         """One class for each distinct normalised text."""
         classes: dict[bytes, _Class] = {}
         seen: set[str] = set()
-        for example in examples:
+        total = len(dataset)
+        for done, example in enumerate(dataset, start=1):
             if example.id in seen:
                 message = f"the id '{example.id}' occurs twice; deduplication needs unique ids"
                 raise InputError(message)
@@ -70,6 +71,7 @@ class MinHashDeduper:
                 classes[digest] = _Class(_rank(example), texts.add(text), [example.id])
             else:
                 known.add(_rank(example), example.id)
+            progress(done, total, "rows read")
         return list(classes.values())
 
     def _text(self, example: Example) -> str:
@@ -80,13 +82,16 @@ class MinHashDeduper:
         # A line break cannot occur in normalised text, so the seam between the two is a shingle of its own.
         return f"{normalise(example.instruction)}\n{normalise(example.response)}"
 
-    def _near(self, ranked: Sequence[_Class], texts: _Texts) -> Iterator[tuple[_Class, list[tuple[_Class, float]]]]:
+    def _near(
+        self, ranked: Sequence[_Class], texts: _Texts, progress: Progress
+    ) -> Iterator[tuple[_Class, list[tuple[_Class, float]]]]:
         """(survivor, its near copies with their similarity), best survivor first. `ranked`: best first."""
-        first, second = self._candidates(ranked, texts)
+        first, second = self._candidates(ranked, texts, progress)
         starts = np.searchsorted(first, np.arange(len(ranked) + 1))
         taken = np.zeros(len(ranked), dtype=bool)
         grams = lru_cache(_CACHED_SETS)(lambda index: texts.shingles(ranked[index].text))
         for index, survivor in enumerate(ranked):
+            progress(index + 1, len(ranked), "texts compared")
             if taken[index]:
                 continue
             copies: list[tuple[_Class, float]] = []
@@ -96,14 +101,16 @@ class MinHashDeduper:
                     copies.append((ranked[other], similarity))
             yield survivor, copies
 
-    def _candidates(self, ranked: Sequence[_Class], texts: _Texts) -> tuple[Index, Index]:
+    def _candidates(self, ranked: Sequence[_Class], texts: _Texts, progress: Progress) -> tuple[Index, Index]:
         signer = Signer(self._settings.num_perm)
         signatures: Signatures = np.empty((len(ranked), self._settings.num_perm), dtype=np.uint32)
         sizes: Index = np.empty(len(ranked), dtype=np.int64)
         # Read in the order of the file, not of the ranks, which would jump about in it.
-        for index in sorted(range(len(ranked)), key=lambda index: ranked[index].text):
+        in_file = sorted(range(len(ranked)), key=lambda index: ranked[index].text)
+        for done, index in enumerate(in_file, start=1):
             grams = texts.shingles(ranked[index].text)
             signatures[index], sizes[index] = signer.sign(grams), len(grams)
+            progress(done, len(ranked), "texts signed")
         return candidate_pairs(signatures, sizes, self._settings.threshold, self._bands, self._rows)
 
 
@@ -154,11 +161,3 @@ def _score(value: Any) -> float:
     """A row without a usable score ranks below every row that has one."""
     usable = isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
     return float(value) if usable else -math.inf
-
-
-def _grouped(found: Iterable[tuple[_Class, list[tuple[_Class, float]]]]) -> Iterator[DuplicateGroup]:
-    for survivor, copies in found:
-        identical = [Duplicate(name, 1.0) for name in survivor.ids[1:]]
-        near = [Duplicate(name, similarity) for copy, similarity in copies for name in copy.ids]
-        if duplicates := sorted(identical + near, key=lambda duplicate: duplicate.id):
-            yield DuplicateGroup(survivor.ids[0], tuple(duplicates))

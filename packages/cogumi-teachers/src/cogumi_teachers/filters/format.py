@@ -5,7 +5,7 @@ drop is invisible in the end, so a rule that would hit sound code, mathematics o
 answer is good or true is a judge's work and left out, as are language and personal data.
 
 JSON is asked for by `metadata.format: json`, or by an instruction that says so: `answer`, `respond`, `reply`, `return`
-or `output`, then `only`, then `JSON`, in any order of the last two, within one sentence.
+or `output`, then `only`, then `JSON`, in any order of the last two, within one sentence. A call's arguments always are JSON.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Final
 
-from cogumi_core.api.interfaces import RowFilter, Services
-from cogumi_core.api.types import Example, Verdict
-from cogumi_teachers.config import FormatSettings
+from cogumi_core import Example, RowFilter, Services, Verdict
+from cogumi_teachers.filters.settings import FormatSettings
 
 Rule = Callable[[Example, FormatSettings], str | None]
 """What a rule saw, or None when the row is sound."""
@@ -56,7 +55,7 @@ _LETTERS: Final = 3
 
 
 class FormatFilter(RowFilter):
-    """See `cogumi_core.api.interfaces.Filter`. The first rule that sees something gives the reason."""
+    """See `cogumi_core.Filter`. The first rule that sees something gives the reason."""
 
     def __init__(self, settings: FormatSettings, services: Services) -> None:
         self._settings = settings
@@ -109,15 +108,18 @@ def _role_token(example: Example, settings: FormatSettings) -> str | None:
 
 
 def _invalid_json(example: Example, settings: FormatSettings) -> str | None:
-    if example.metadata.get("format") != "json" and not _WANTS_JSON.search(example.instruction):
-        return None
-    fenced = _FENCED.fullmatch(example.response)
-    try:
-        json.loads(fenced[1] if fenced else example.response)
-    except json.JSONDecodeError as exc:
-        return f"{exc.msg} at line {exc.lineno}, column {exc.colno}: {_start(example.response)}"
-    except RecursionError:
-        return "nested too deeply to be read"
+    # A call's arguments are JSON whoever asks; an answer in words is, where the row wants it.
+    parts = [call.arguments for call in example.answer.tool_calls]
+    if not parts and (example.metadata.get("format") == "json" or _WANTS_JSON.search(example.instruction)):
+        fenced = _FENCED.fullmatch(example.response)
+        parts = [fenced[1] if fenced else example.response]
+    for text in parts:
+        try:
+            json.loads(text)
+        except json.JSONDecodeError as exc:
+            return f"{exc.msg} at line {exc.lineno}, column {exc.colno}: {_start(text)}"
+        except (ValueError, RecursionError) as exc:
+            return f"JSON that cannot be read: {exc or 'nested too deeply'}"
     return None
 
 

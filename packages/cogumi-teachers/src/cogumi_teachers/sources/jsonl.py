@@ -1,9 +1,9 @@
-"""The source `jsonl`: prompts from a JSON Lines file, in the shapes that are about.
+"""The source `jsonl`: prompts from a JSON Lines file, in the layouts that are about.
 
-A row holds one question: `prompt`, `instruction` (with Alpaca's `input` appended) or `messages`; and at most one
-answer: `reference`, `response`, `output` or a last message of the assistant. `id`, `domain`, `source`, `licence` and
-`difficulty` are read from the row or from its `metadata`, so that a data set Cogumi wrote can be a source again. Other
-fields are left behind.
+A row holds one conversation: OpenAI's `messages`, ShareGPT's `conversations`, or Alpaca's `instruction` (or `prompt`) with its
+`input`; `system` and `tools` may stand beside it. Its answer is a last turn of the assistant, or `reference`, `response` or
+`output`. `id`, `domain`, `source`, `licence` and `difficulty` are read from the row or from its `metadata`, so that a data set
+Cogumi wrote can be a source again. Other fields are left behind.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import json
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
-from cogumi_core.api.errors import InputError
-from cogumi_core.api.interfaces import Services
-from cogumi_core.api.types import Message, Prompt, Role
+from cogumi_core import InputError, Message, Prompt, RunContext, Services
+from cogumi_core.formats.conversations import conversation, tools_from_rows
 from cogumi_core.formats.rows import read_rows, text_field
-from cogumi_teachers.config import JsonlSettings
+from cogumi_teachers.sources.settings import JsonlSettings
 
-QUESTIONS: Final = ("prompt", "instruction", "messages")
+QUESTIONS: Final = ("prompt", "instruction")
+TURNS: Final = ("messages", "conversations", "conversation")
 ANSWERS: Final = ("reference", "response", "output")
-ROLES: Final = get_args(Role)
+FACTS: Final = ("domain", "source", "licence")
 
 
 class JsonlSource:
@@ -31,42 +31,72 @@ class JsonlSource:
 
     def __init__(self, settings: JsonlSettings, services: Services) -> None:
         self._settings = settings
-        self._services = services
 
-    def prompts(self) -> Iterator[Prompt]:
+    def prompts(self, run: RunContext) -> Iterator[Prompt]:
         """The file's prompts, in order. Raises InputError naming file and line."""
-        path = self._services.locate(self._settings.path)
+        path = run.services.locate(self._settings.path)
         if path.is_dir():
             message = f"{path}: a JSON Lines file is expected, this is a folder; name the file in it"
             raise InputError(message)
         ids = _Ids(path)
         number = 0
         for number, row in islice(read_rows(path), self._settings.limit):
-            yield self._prompt(row, path, number, ids)
+            yield self._prompt(row, number, ids, f"{path}, line {number}")
         if not number:
             message = f"{path}: empty data set; each line must hold one prompt"
             raise InputError(message)
 
-    def _prompt(self, row: Mapping[str, Any], path: Path, number: int, ids: _Ids) -> Prompt:
-        where = f"{path}, line {number}"
-        messages, reference = _conversation(row, where)
-        metadata = row.get("metadata", {})
+    def _prompt(self, row: Mapping[str, Any], number: int, ids: _Ids, where: str) -> Prompt:
+        messages, reference = question_and_answer(row, where)
+        metadata = {} if row.get("metadata") is None else row["metadata"]
         if not isinstance(metadata, dict):
             message = f"{where}: 'metadata' must be an object"
             raise InputError(message)
-        facts = {**metadata, **{key: row[key] for key in ("domain", "source", "licence", "difficulty") if key in row}}
-        kept = {key: value for key, value in facts.items() if key not in ("domain", "source", "licence")}
-        if "difficulty" in kept:
-            text_field(kept, "difficulty", where)
+        said = {**metadata, **{key: row[key] for key in (*FACTS, "difficulty") if row.get(key) is not None}}
+        facts = {key: said[key] for key in FACTS if said.get(key) is not None}
+        if "difficulty" in said:
+            text_field(said, "difficulty", where)
+        defaults = {key: getattr(self._settings, key) for key in FACTS}
         return Prompt(
             id=ids.take(row, messages, reference, number),
             messages=messages,
-            domain=_fact(facts, "domain", self._settings.domain, where),
-            source=_fact(facts, "source", self._settings.source, where),
-            licence=_fact(facts, "licence", self._settings.licence, where),
+            **{**defaults, **{key: text_field(facts, key, where) for key in facts}},
             reference=reference,
-            metadata=kept,
+            metadata={key: value for key, value in said.items() if key not in FACTS},
+            tools=tools_from_rows(row.get("tools"), f"{where}: 'tools'"),
         )
+
+
+def question_and_answer(row: Mapping[str, Any], where: str) -> tuple[tuple[Message, ...], str | None]:
+    """(the turns before the answer, the answer where there is one). Raises InputError, also for a row with two questions or two
+    different answers, of which nobody can tell which was meant."""
+    if not any(row.get(key) is not None for key in TURNS):
+        _at_most_one(row, QUESTIONS, where)
+    messages = conversation(row, where, QUESTIONS)
+    given = _at_most_one(row, ANSWERS, where)
+    answer = None if given is None else text_field(row, given, where)
+    if messages[-1].role == "assistant" and len(messages) > 1:
+        *before, last = messages
+        if answer is not None and answer != last.text:  # in the standard form both are there, and the same
+            message = f"{where}: the last turn is an answer, and '{given}' is another; keep one of them"
+            raise InputError(message)
+        messages, answer = tuple(before), last.text
+        if not answer.strip():
+            message = f"{where}: the last turn of the assistant is empty; write its answer, or leave it out"
+            raise InputError(message)
+    if messages[-1].role not in ("user", "tool") or not messages[-1].content.strip():
+        message = f"{where}: the last turn before the answer must be the user's, or a tool's result, and not empty"
+        raise InputError(message)
+    return messages, answer
+
+
+def _at_most_one(row: Mapping[str, Any], keys: tuple[str, ...], where: str) -> str | None:
+    """The one key of `keys` that the row has; one that is null counts as absent."""
+    found = [key for key in keys if row.get(key) is not None]
+    if len(found) > 1:
+        message = f"{where}: has both '{found[0]}' and '{found[1]}'; keep one of them"
+        raise InputError(message)
+    return found[0] if found else None
 
 
 class _Ids:
@@ -77,12 +107,11 @@ class _Ids:
         self._lines: dict[str, int] = {}
 
     def take(self, row: Mapping[str, Any], messages: tuple[Message, ...], reference: str | None, number: int) -> str:
-        name = self._given(row, number) if "id" in row else self._derived(messages, reference)
+        name = self._given(row["id"], number) if row.get("id") is not None else self._derived(messages, reference)
         self._lines[name] = number
         return name
 
-    def _given(self, row: Mapping[str, Any], number: int) -> str:
-        value = row["id"]
+    def _given(self, value: object, number: int) -> str:
         # Many data sets number their rows; a bool is an int to Python, and surely a mistake.
         name = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         name = text_field({"id": name}, "id", f"{self._path}, line {number}")
@@ -92,58 +121,10 @@ class _Ids:
         return name
 
     def _derived(self, messages: tuple[Message, ...], reference: str | None) -> str:
-        content = json.dumps([[m.role, m.content] for m in messages] + [reference])
+        content = json.dumps([[turn.role, turn.text] for turn in messages] + [reference])
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
         name, copy = digest, 1
         while name in self._lines:
             copy += 1
             name = f"{digest}-{copy}"
         return name
-
-
-def _conversation(row: Mapping[str, Any], where: str) -> tuple[tuple[Message, ...], str | None]:
-    question = _only(row, QUESTIONS, where)
-    answer = _only(row, ANSWERS, where)
-    if question is None:
-        message = f"{where}: no prompt; a row needs 'prompt', 'instruction' or 'messages'"
-        raise InputError(message)
-    reference = None if answer is None else text_field(row, answer, where)
-    if question != "messages":
-        return (Message("user", _question(row, question, where)),), reference
-    messages = _messages(row["messages"], where)
-    if messages[-1].role == "assistant" and len(messages) > 1 and reference is None:
-        return messages[:-1], messages[-1].content
-    if messages[-1].role not in ("user", "tool"):
-        message = f"{where}: the last of 'messages' must be the user's{', as the answer is given' if reference else ''}"
-        raise InputError(message)
-    return messages, reference
-
-
-def _only(row: Mapping[str, Any], keys: tuple[str, ...], where: str) -> str | None:
-    """The one key of `keys` that the row has; an answer that is null counts as absent."""
-    found = [key for key in keys if row.get(key) is not None or (key in row and keys is QUESTIONS)]
-    if len(found) > 1:
-        message = f"{where}: has both '{found[0]}' and '{found[1]}'; keep one of them"
-        raise InputError(message)
-    return found[0] if found else None
-
-
-def _question(row: Mapping[str, Any], key: str, where: str) -> str:
-    text = text_field(row, key, where)
-    extra = row.get("input") if key == "instruction" else None
-    return f"{text}\n\n{text_field(row, 'input', where)}" if extra else text
-
-
-def _messages(value: Any, where: str) -> tuple[Message, ...]:
-    if not isinstance(value, list) or not value or not all(isinstance(turn, dict) for turn in value):
-        message = f"{where}: 'messages' must be a list of objects with 'role' and 'content'"
-        raise InputError(message)
-    for position, turn in enumerate(value, start=1):
-        if turn.get("role") not in ROLES:
-            message = f"{where}: message {position} has the role {turn.get('role')!r}; it must be one of {', '.join(ROLES)}"
-            raise InputError(message)
-    return tuple(Message(turn["role"], text_field(turn, "content", f"{where}, message {n}")) for n, turn in enumerate(value, 1))
-
-
-def _fact(facts: Mapping[str, Any], key: str, default: str, where: str) -> str:
-    return text_field(facts, key, where) if facts.get(key) is not None else default

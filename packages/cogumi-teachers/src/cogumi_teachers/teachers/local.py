@@ -1,31 +1,47 @@
 """The teacher `local`: a model file on this computer, run by any installed engine.
 
-An engine used as a teacher: the file is opened at the first question, not before, because most runs find every answer
-in the cache. Nothing is kept between questions (`reuse_prefix` off), so an answer does not depend on what was asked
-before it. One call at a time: the model uses all cores already. Answering several prompts at once in one batch is left
-out.
+An engine used as a teacher: the file is opened at the first question, not before, because most runs find every answer in the
+cache. As many questions are answered at once as the engine's session says it can. Nothing is kept between questions
+(`reuse_prefix` off), so an answer depends neither on what was asked before it nor on what is asked beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-from cogumi_core.api.errors import EngineError, InputError, TeacherRefusal, TeacherUnavailable, UsageError
-from cogumi_core.api.interfaces import Services, Session
-from cogumi_core.api.types import JSON, Completion, CompletionRequest, GenerateRequest, Price, Sampling, Usage
-from cogumi_core.store.digests import hash_file
-from cogumi_teachers.config import LocalSettings
+from cogumi_core import (
+    JSON,
+    Completion,
+    CompletionRequest,
+    Engine,
+    EngineError,
+    GenerateRequest,
+    InputError,
+    OpenOptions,
+    Price,
+    Sampling,
+    Services,
+    Session,
+    TeacherRefusal,
+    TeacherUnavailable,
+    Usage,
+    UsageError,
+    settings_for_fingerprint,
+)
+from cogumi_core.formats.tools import asked, call_schema
+from cogumi_teachers.teachers.calls import calls_in
+from cogumi_teachers.teachers.settings import LocalSettings
 
 
 class LocalTeacher:
-    """See `cogumi_core.api.interfaces.Teacher`. `close` frees the model; a later call opens it again."""
+    """See `cogumi_core.Teacher`. `close` frees the model; a later call opens it again."""
 
     needs_reference = False
-    concurrency = 1
 
     def __init__(self, settings: LocalSettings, services: Services) -> None:
         self._settings = settings
@@ -35,14 +51,22 @@ class LocalTeacher:
         self.price = Price(0.0, 0.0)
         self.sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens, settings.seed)
 
+    @property
+    def concurrency(self) -> int:
+        """What was asked for until the model is open, then what its session can do."""
+        session = self._session
+        return self._settings.parallel if session is None else session.parallel
+
     @cached_property
     def identity(self) -> Mapping[str, JSON]:
-        """Engine, content of the model file and room for the answer: all that determines an answer beside the request."""
+        """Engine with its version and settings, content of the model file and room for the answer: all that determines an
+        answer beside the request."""
+        settings = settings_for_fingerprint(self._settings)
         return {
             "provider": "local",
-            "engine": self._settings.engine,
+            "engine": settings["engine"],
             "model": self._digest(),
-            "context_tokens": self._settings.context_tokens,
+            "context_tokens": settings["context_tokens"],
         }
 
     async def complete(self, request: CompletionRequest) -> Completion:
@@ -75,21 +99,27 @@ class LocalTeacher:
         if self._settings.model is None and student is not None:
             return student.digest
         if self._model.is_dir():
-            message = f"{self._model}: the teacher 'local' runs a model file, this is a folder; name a GGUF file"
+            message = (
+                f"{self._model}: the teacher 'local' runs a model file, this is a folder; name a file that the engine opens"
+            )
             raise InputError(message)
-        return hash_file(self._model)
+        with self._model.open("rb") as data:
+            return hashlib.file_digest(data, "sha256").hexdigest()
 
     def _answer(self, request: CompletionRequest) -> Completion:
         session = self._open()
+        question = _as_served(request)
         try:
-            prompt_tokens = session.count_prompt_tokens(request.messages)
-            tokens = list(session.stream(GenerateRequest(request.messages, request.sampling, request.schema)))
+            prompt_tokens = session.count_prompt_tokens(question.messages)
+            tokens = list(session.stream(question))
         except EngineError as exc:
             message = f"{self._model.name} cannot answer this prompt: {exc}"
             raise TeacherRefusal(message) from exc
-        finish_reason = (tokens[-1].finish_reason if tokens else None) or "stop"
         usage = Usage(prompt_tokens, len(tokens))
-        return Completion("".join(token.text for token in tokens), usage, finish_reason, self._name)
+        text = "".join(token.text for token in tokens)
+        if calls := calls_in(text, request.tools):
+            return Completion("", usage, "tool_calls", self._name, calls)
+        return Completion(text, usage, (tokens[-1].finish_reason if tokens else None) or "stop", self._name)
 
     def _open(self) -> Session:
         with self._lock:
@@ -98,10 +128,23 @@ class LocalTeacher:
             return self._session
 
     def _opened(self) -> Session:
+        settings = self._settings
+        if settings.engine is None:
+            message = "the teacher 'local' has no engine for its model; install one (pip install 'cogumi-serve[llama]')"
+            raise TeacherUnavailable(message)
+        options = OpenOptions(context_tokens=settings.context_tokens, parallel=settings.parallel)
         try:
-            engine = self._services.registry.create("engine", self._settings.engine)
-            session: Session = engine.open(self._model, context_tokens=self._settings.context_tokens, reuse_prefix=False)
-        except (EngineError, InputError) as exc:
+            engine: Engine = self._services.make(settings.engine)
+            return engine.open(self._model, options)
+        except (EngineError, UsageError) as exc:
             message = f"the teacher 'local' cannot open its model: {exc}"
             raise TeacherUnavailable(message) from exc
-        return session
+
+
+def _as_served(request: CompletionRequest) -> GenerateRequest:
+    """The question as the server would put it to the model: functions are described in the system turn, and the answer is held
+    to be a call. Only after a function's result the model answers freely, because somebody must say what it means."""
+    schema = request.schema
+    if schema is None and request.tools and request.messages[-1].role != "tool":
+        schema = call_schema(request.tools)
+    return GenerateRequest(asked(request.messages, request.tools), request.sampling, schema)

@@ -6,14 +6,13 @@ with what models write.
 
 from __future__ import annotations
 
-from cogumi_core.api.errors import TeacherRefusal
-from cogumi_core.api.interfaces import Services
-from cogumi_core.api.types import Completion, CompletionRequest, Price, Sampling, Usage
-from cogumi_teachers.config import ReferenceSettings
+from cogumi_core import Completion, CompletionRequest, Price, Sampling, Services, TeacherRefusal, Usage
+from cogumi_teachers.teachers.calls import calls_in
+from cogumi_teachers.teachers.settings import ReferenceSettings
 
 
 class ReferenceTeacher:
-    """See `cogumi_core.api.interfaces.Teacher`."""
+    """See `cogumi_core.Teacher`."""
 
     needs_reference = True
     concurrency = 64
@@ -24,8 +23,11 @@ class ReferenceTeacher:
         self.price = Price(0.0, 0.0)
 
     async def complete(self, request: CompletionRequest) -> Completion:
-        """The request's own reference. Raises TeacherRefusal when it has none."""
+        """The request's own reference; one that calls the request's tools comes as calls. Raises TeacherRefusal when it has
+        none."""
         if request.reference is None or not request.reference.strip():
             message = "the source gave no answer with this prompt, so the teacher 'reference' has none"
             raise TeacherRefusal(message)
-        return Completion(request.reference, Usage(), "stop", "reference")
+        calls = calls_in(request.reference, request.tools)
+        text = "" if calls else request.reference
+        return Completion(text, Usage(), "tool_calls" if calls else "stop", "reference", calls)

@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from cogumi_core.cli.context import Cli
-    from cogumi_core.run.planning import Plan, PlannedStage
+    from cogumi_core.pipeline.planning import Plan, PlannedStage
 
 
 @click.command("plan")
@@ -21,15 +21,22 @@ if TYPE_CHECKING:
 def command(cli: Cli, recipe: Path, store: Path | None, as_json: bool) -> None:
     """Show each stage of RECIPE with hit or miss and why, and a forecast. Nothing is built."""
     from cogumi_core.cli.output import print_json, print_table
-    from cogumi_core.run.forecast import forecast
-    from cogumi_core.run.planning import plan
+    from cogumi_core.pipeline.forecast import forecast
+    from cogumi_core.pipeline.planning import plan
 
     planned = plan(recipe, store=store, registry=cli.registry)
     totals = forecast(planned)
     if as_json:
-        print_json({"recipe": planned.recipe.name, "stages": [_row(row) for row in planned.stages], "forecast": totals})
+        stages = [_row(row) for row in planned.stages]
+        to_fetch = planned.to_fetch or None
+        head = {"recipe": planned.recipe.name, "to_fetch": to_fetch, "pending": list(planned.pending)}
+        print_json({**head, "stages": stages, "forecast": totals})
         return
     print_table(("stage", "state", "why", "forecast"), [_cells(row) for row in planned.stages])
+    if planned.to_fetch:
+        click.echo(f"student: {planned.to_fetch} is not here yet; a run downloads it from Hugging Face first")
+    for sentence in planned.pending:
+        click.echo(f"pending: {sentence}")
     for line in _budget_lines(planned, totals):
         click.echo(line)
 
@@ -53,11 +60,16 @@ def _cells(planned: PlannedStage) -> tuple[str, str, str, str]:
 
 
 def _forecast(planned: PlannedStage) -> str:
-    estimate = planned.estimate
-    if estimate is None or planned.state == "hit":
+    """Of every stage that a teacher is paid in, whichever it is, the dollars, or that they are not known."""
+    from cogumi_core.api.types import Estimate
+    from cogumi_core.pipeline.estimates import pays
+
+    if planned.state == "hit":
         return ""
+    estimate = planned.estimate or Estimate()
+    unknown = "dollars not known" if pays(planned.stage) else ""
     parts = [
-        f"${estimate.usd:.2f}" if estimate.usd is not None else "",
+        f"${estimate.usd:.2f}" if estimate.usd is not None else unknown,
         f"{estimate.bytes / 1e6:.1f} MB" if estimate.bytes is not None else "",
         f"{estimate.seconds:.0f} s" if estimate.seconds is not None else "",
         f"{estimate.memory_bytes / 1e9:.1f} GB of memory" if estimate.memory_bytes is not None else "",
@@ -67,11 +79,16 @@ def _forecast(planned: PlannedStage) -> str:
 
 def _budget_lines(planned: Plan, totals: Mapping[str, Any]) -> list[str]:
     """What the budgets allow against what is known; what is not known is said to be."""
+    from cogumi_core.pipeline.estimates import pays
+
     budget = planned.recipe.budget
     lines = []
-    if budget.usd is not None:
+    paying = [row.stage.name for row in planned.stages if row.state != "hit" and pays(row.stage)]
+    if budget.usd is not None or paying:
+        allowed = "no limit is set" if budget.usd is None else f"at most ${budget.usd:.2f} are allowed over all runs"
+        whose = f" (asked by {', '.join(paying)})" if paying else ""
         known = "not known before a run" if totals["usd"] is None else f"at most ${totals['usd']:.2f}"
-        lines.append(f"dollars: at most ${budget.usd:.2f} are allowed; forecast: {known}")
+        lines.append(f"dollars: {allowed}; forecast: {known}{whose}")
     if budget.bytes is not None:
         size = totals["bytes"]
         known = "not known before a run" if size is None else f"at most {size / 1e6:.1f} MB, {_fits(size, budget.bytes)}"

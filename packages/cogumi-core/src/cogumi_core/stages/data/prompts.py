@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from cogumi_core.api.errors import InputError
+from cogumi_core.api.interfaces import Source
 from cogumi_core.api.locate import locate
 from cogumi_core.api.types import JSON, Prompt
 from cogumi_core.formats.dataset import DROPPED, KEPT
-from cogumi_core.formats.rows import example_from_row, example_row, prompt_row, read_rows, write_rows
+from cogumi_core.formats.rows import dump_line, example_from_row, example_row, prompt_row, read_rows, write_rows
 from cogumi_core.stages.base import Built, Stage, Work
 from cogumi_core.store.fingerprint import sha256_text
 
@@ -23,10 +24,13 @@ PROMPTS = "prompts.jsonl"
 class PromptsStage(Stage):
     """All sources, one after the other, into `prompts.jsonl`. Ids must be unique across sources."""
 
+    id: ClassVar[str] = "sources"
+    artifact: ClassVar[str] = "prompts"
+
     def build(self, work: Work) -> Built:
         domains: Counter[str] = Counter()
         seen: set[str] = set()
-        sources = [work.make(step).prompts() for step in self.steps]
+        sources = [work.make(step, Source).prompts(work.run) for step in self.steps]
         rows = _counted(chain.from_iterable(sources), domains, seen, work)
         count = write_rows(work.output / PROMPTS, rows)
         if not count:
@@ -51,6 +55,8 @@ class DatasetStage(Stage):
     """`dataset: PATH`: rows in the standard form, checked, with an id for each. A row without one gets a digest of its text.
 
     Only the content of `location` is part of the fingerprint."""
+
+    id: ClassVar[str] = "dataset"
 
     location: str
 
@@ -77,6 +83,8 @@ def _standard_rows(path: Path, work: Work) -> Iterator[dict[str, JSON]]:
 
 
 def _with_id(row: dict[str, Any]) -> dict[str, Any]:
-    if "id" in row:
+    """A row without an id gets a digest of all that it says."""
+    if row.get("id") is not None:
         return row
-    return {**row, "id": sha256_text(f"{row.get('instruction')}\x00{row.get('response')}")[:16]}
+    said = {key: value for key, value in row.items() if key not in ("id", "metadata")}
+    return {**row, "id": sha256_text(dump_line(said))[:16]}

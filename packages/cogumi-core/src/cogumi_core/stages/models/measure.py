@@ -10,13 +10,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from cogumi_core.api.errors import StageError
 from cogumi_core.api.types import JSON
+from cogumi_core.api.use import Use
 from cogumi_core.measure.fidelity import measure_fidelity
 from cogumi_core.stages.base import Built, Stage, Work
-from cogumi_core.store.fingerprint import sha256_text
+from cogumi_core.store.fingerprint import component_for_fingerprint, sha256_text
 
 FIDELITY = "fidelity.json"
 
@@ -25,16 +26,20 @@ FIDELITY = "fidelity.json"
 class MeasureStage(Stage):
     """Bits per byte, KL divergence and top-1 agreement of `candidate` with `reference` (the student when absent)."""
 
-    kind: ClassVar[str] = "measurement"
+    id: ClassVar[str] = "measure"
+    artifact: ClassVar[str] = "measurement"
 
-    engine: str
+    engine: Use[Any]
     text: Path
     tokens: int
     context: int
 
     def extra_key(self) -> Mapping[str, JSON]:
         text = sha256_text(self.text.read_text(encoding="utf-8"))
-        return {"engine": self.engine, "text": text, "tokens": self.tokens, "context": self.context}
+        assert self.engine.provided is not None
+        assert self.engine.settings is not None
+        engine = component_for_fingerprint(self.engine.provided, self.engine.settings)
+        return {"engine": engine, "text": text, "tokens": self.tokens, "context": self.context}
 
     def build(self, work: Work) -> Built:
         candidate = work.inputs["candidate"].model()
@@ -47,7 +52,7 @@ class MeasureStage(Stage):
             reference.path,
             candidate.path,
             self.text.read_text(encoding="utf-8"),
-            engine=work.registry.create("engine", self.engine),
+            engine=work.registry.make(self.engine),
             tokens=self.tokens,
             context=self.context,
             progress=work.run.progress,

@@ -13,11 +13,13 @@ from typing import Any, ClassVar
 
 import pytest
 
+from cogumi_core.api.component import Provided, load_object
 from cogumi_core.api.interfaces import RunContext
 from cogumi_core.api.settings import Settings
-from cogumi_core.plugins.host import Provided
+from cogumi_core.plugins.guard import stage_running
 from cogumi_core.plugins.registry import Registry
 from cogumi_core.plugins.validation import check
+from cogumi_core.testing.context import a_run
 
 __all__ = ["HEAVY", "ComponentSuite"]
 
@@ -39,6 +41,9 @@ HEAVY = frozenset(
     }
 )
 """Libraries that a plugin's light modules must not import: `cogumi --help` would wait for them."""
+
+INPUTS = frozenset({"student", "calibration", "reference"})
+"""What `Component.uses` may name."""
 
 _NUMBER_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum", "const", "multipleOf"})
 _PYDANTIC_BOUNDS = frozenset({"ge", "gt", "le", "lt"})  # how pydantic writes the bounds of a type with a validator before it
@@ -86,8 +91,15 @@ class ComponentSuite:
         return make()
 
     @pytest.fixture
-    def run(self, run_context: RunContext) -> RunContext:
-        return run_context
+    def run(self, registry: Registry, tmp_path: Path) -> RunContext:
+        """Its `calls` are the paid-call engine, on a store of this test's."""
+        return a_run(tmp_path / "run", registry=registry)
+
+    @pytest.fixture(autouse=True)
+    def _as_in_a_stage(self) -> Iterator[None]:
+        """A teacher that is called past `run.calls` refuses, as it does in a run."""
+        with stage_running("conformance"):
+            yield
 
     def test_name_and_summary_fit_one_line(self, provided: Provided) -> None:
         component = provided.component
@@ -99,6 +111,14 @@ class ComponentSuite:
     def test_says_why_it_is_not_deterministic(self, provided: Provided) -> None:
         component = provided.component
         assert component.deterministic or component.why_not, "deterministic=False needs why_not"
+
+    def test_uses_inputs_that_there_are(self, provided: Provided) -> None:
+        unknown = provided.component.uses - INPUTS
+        assert not unknown, f"`uses` names {', '.join(sorted(unknown))}; there are: {', '.join(sorted(INPUTS))}"
+
+    def test_estimate_loads(self, provided: Provided) -> None:
+        estimate = provided.component.estimate
+        assert estimate is None or callable(load_object(estimate) if isinstance(estimate, str) else estimate)
 
     def test_factory_makes_the_kind(self, made: Any) -> None:
         assert made is not None, "the factory gave nothing"

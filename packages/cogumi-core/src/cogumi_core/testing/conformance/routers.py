@@ -13,7 +13,7 @@ import pytest
 
 from cogumi_core.api.errors import CogumiError
 from cogumi_core.api.interfaces import RunContext
-from cogumi_core.api.types import AdapterInfo, RouteDecision, RouteExample, RouteRequest, RouterReport
+from cogumi_core.api.types import AdapterInfo, RouteDecision, RouteExample, RouteRequest, RouterReport, Token
 from cogumi_core.testing.conformance.base import ComponentSuite, files_below
 from cogumi_core.testing.samples import sample_routes
 
@@ -105,6 +105,48 @@ class RouterSuite(ComponentSuite):
         request = RouteRequest(messages=(), answer="", logprobs=(), adapters=adapters)
         assert isinstance(made.open(fitted).decide(request), RouteDecision)
 
+    def test_a_feature_that_it_never_saw_changes_nothing(
+        self, made: Any, fitted: Path, routes: list[RouteExample], adapters: tuple[AdapterInfo, ...]
+    ) -> None:
+        """Who serves may know more than who wrote the rows that were learned from."""
+        decider, requests = made.open(fitted), [_request(route, adapters) for route in routes[:20]]
+        more = [replace(item, features={**item.features, "of-tomorrow": 1e9}) for item in requests]
+        assert [decider.decide(item) for item in more] == [decider.decide(item) for item in requests]
+
+    def test_survives_a_feature_that_is_missing(
+        self, made: Any, fitted: Path, routes: list[RouteExample], adapters: tuple[AdapterInfo, ...]
+    ) -> None:
+        for route in routes[:20]:
+            decision = made.open(fitted).decide(replace(_request(route, adapters), features={}))
+            assert 0 <= decision.confidence <= 1
+
+    def test_early_decision_is_that_of_the_whole_answer(
+        self, made: Any, fitted: Path, routes: list[RouteExample], adapters: tuple[AdapterInfo, ...]
+    ) -> None:
+        decider = _watching(made.open(fitted))
+        for request in (_request(route, adapters) for route in routes):
+            early, whole = _watched(decider, request), decider.decide(request)
+            assert early is None or isinstance(early, RouteDecision)
+            assert early is None or early.route == whole.route, (
+                f"told '{early.route}' while the answer was written, '{whole.route}' once it was whole"
+            )
+
+    def test_watchers_do_not_disturb_each_other(
+        self, made: Any, fitted: Path, routes: list[RouteExample], adapters: tuple[AdapterInfo, ...]
+    ) -> None:
+        decider, requests = _watching(made.open(fitted)), [_request(route, adapters) for route in routes[:40]]
+        alone = [_watched(decider, request) for request in requests]
+        with ThreadPoolExecutor(8) as pool:
+            together = list(pool.map(lambda request: _watched(decider, request), requests))
+        assert together == alone, "answers that are written beside each other change each other's decisions"
+
+    def test_watching_keeps_the_base_where_there_is_no_adapter(
+        self, made: Any, fitted: Path, routes: list[RouteExample]
+    ) -> None:
+        decider = _watching(made.open(fitted))
+        found = {early.route for route in routes if (early := _watched(decider, _request(route, ()))) is not None}
+        assert found <= {"base"}, f"escalated to {found} where there is no adapter"
+
     @pytest.mark.parametrize("outcome", [True, False, None])
     def test_one_sided_outcomes_give_a_router_or_a_clear_error(
         self, made: Any, routes: list[RouteExample], run: RunContext, tmp_path: Path, outcome: bool | None
@@ -118,4 +160,21 @@ class RouterSuite(ComponentSuite):
 
 
 def _request(route: RouteExample, adapters: tuple[AdapterInfo, ...]) -> RouteRequest:
-    return RouteRequest(route.messages, route.answer, route.logprobs, adapters, route.has_schema)
+    return RouteRequest(route.messages, route.answer, route.logprobs, adapters, route.has_schema, route.features)
+
+
+def _watching(decider: Any) -> Any:
+    if not callable(getattr(decider, "watch", None)):
+        pytest.skip("it decides about whole answers only")
+    return decider
+
+
+def _watched(decider: Any, request: RouteRequest) -> RouteDecision | None:
+    """The first decision while the answer of `request` is written, one token a log-probability; None where there is none."""
+    watcher = decider.watch(replace(request, answer="", logprobs=()))
+    last = len(request.logprobs) - 1
+    for place, logprob in enumerate(request.logprobs):
+        decision: RouteDecision | None = watcher.token(Token(place, "word ", logprob, "stop" if place == last else None))
+        if decision is not None:
+            return decision
+    return None

@@ -23,10 +23,14 @@ _KEY_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
 
 
 class TeacherSuite(ComponentSuite):
-    """A teacher answers one request. `request` may be replaced by one that suits it. The calls are real: a paid teacher's suite
-    costs a few short answers."""
+    """A teacher answers one request. `question` may be replaced by one that suits it. The calls are real: a paid teacher's
+    suite costs a few short answers."""
 
     kind = "teacher"
+
+    @pytest.fixture(autouse=True)
+    def _as_in_a_stage(self) -> None:
+        """Here the teacher is called as the paid-call engine calls it."""
 
     @pytest.fixture
     def question(self) -> CompletionRequest:
@@ -74,6 +78,17 @@ class TeacherSuite(ComponentSuite):
             pytest.skip("it needs no reference")
         with pytest.raises(TeacherRefusal):
             asyncio.run(made.complete(CompletionRequest((Message("user", "Why?"),))))
+
+    def test_functions_to_call_give_an_answer_or_a_teacher_error(self, made: Any) -> None:
+        parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+        tool = {"name": "weather", "description": "the weather in a city", "parameters": parameters}
+        asked = Message("user", "Is it warm in Lisbon?")
+        try:
+            answer = asyncio.run(made.complete(CompletionRequest((asked,), Sampling(max_tokens=32), tools=(tool,))))
+        except TeacherError:
+            return
+        assert answer.text.strip() or answer.tool_calls, "neither words nor a call"
+        assert all(call.name for call in answer.tool_calls), "a call has no name"
 
     def test_odd_request_gives_an_answer_or_a_teacher_error(self, made: Any) -> None:
         odd = CompletionRequest((Message("user", ""),), Sampling(max_tokens=1), schema={"type": "no such type"})

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, Final
 
-from cogumi_core.api.errors import EngineError, InputError
+from cogumi_core import EngineError, InputError
 from cogumi_core.formats.gguf.header import read_header
 from cogumi_serve.engines.llama_cpp.native import Model
 

@@ -5,14 +5,15 @@ whatever was asked before. llama.cpp keeps no record of which adapter computed a
 depend on how many tokens are computed together. So the cache is cleared at every change of adapter, only prompts are reused,
 and they are computed and cut in fixed blocks.
 
-Left out: GPU offload, several answers at once, images, models of other architectures.
+Left out: GPU offload, several answers at once (a context of llama.cpp computes one; `parallel` says so), images, models of
+other architectures.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -20,17 +21,15 @@ from typing import Final
 
 import numpy as np
 
-from cogumi_core.api.errors import EngineError, InputError
-from cogumi_core.api.interfaces import Services
-from cogumi_core.api.types import GenerateRequest, Message, Token
+from cogumi_core import EngineError, GenerateRequest, InputError, Message, OpenOptions, Services, Token
+from cogumi_core.formats.chat_template import ChatTemplate
 from cogumi_core.formats.gguf.header import GgufHeader, read_header
-from cogumi_serve.config import LlamaCppSettings
+from cogumi_serve.engines.errors import PromptTooLong
 from cogumi_serve.engines.llama_cpp.adapters import AdapterShelf
-from cogumi_serve.engines.llama_cpp.chat_template import ChatTemplate
 from cogumi_serve.engines.llama_cpp.native import BLOCK, Context, Floats, Grammar, Model
 from cogumi_serve.engines.llama_cpp.sampling import Sampler, check_sampling, log_softmax
 from cogumi_serve.engines.llama_cpp.text_stream import TextStream
-from cogumi_serve.errors import PromptTooLong
+from cogumi_serve.engines.settings import LlamaCppSettings
 from cogumi_serve.grammar.json_grammar import grammar_of
 
 ARCHITECTURE: Final = "llama"
@@ -39,35 +38,17 @@ ARCHITECTURE: Final = "llama"
 class LlamaCppEngine:
     """Opens GGUF files; its sessions share nothing."""
 
-    formats = frozenset({"gguf"})
-
     def __init__(self, settings: LlamaCppSettings, services: Services) -> None:
         self._settings = settings
 
-    def open(
-        self,
-        model: Path,
-        *,
-        adapters: Mapping[str, Path] | None = None,
-        context_tokens: int = 2048,
-        vocab_only: bool = False,
-        reuse_prefix: bool = False,
-    ) -> LlamaCppSession:
+    def open(self, model: Path, options: OpenOptions) -> LlamaCppSession:
         """A session; `context_tokens` is lowered to what the model was trained for. Raises InputError, EngineError."""
         header = read_header(model)
-        _check_model(model, header, vocab_only=vocab_only)
-        native = Model(model, vocab_only=vocab_only, mmap=self._settings.mmap)
-        session = LlamaCppSession(
-            model,
-            header,
-            native,
-            context_tokens=min(context_tokens, native.n_ctx_train or context_tokens),
-            threads=self._settings.threads or usable_cores(),
-            vocab_only=vocab_only,
-            reuse_prefix=reuse_prefix,
-        )
+        _check_model(model, header, vocab_only=options.vocab_only)
+        native = Model(model, vocab_only=options.vocab_only, mmap=self._settings.mmap)
+        session = LlamaCppSession(model, header, native, options, threads=self._settings.threads or usable_cores())
         try:
-            for name, path in (adapters or {}).items():
+            for name, path in options.adapters.items():
                 session.load_adapter(name, path)
         except BaseException:
             session.close()
@@ -79,20 +60,12 @@ class LlamaCppSession:
     """One model in memory. One answer is computed at a time; others wait. An iterator that is neither exhausted nor closed
     keeps the session."""
 
-    def __init__(
-        self,
-        path: Path,
-        header: GgufHeader,
-        model: Model,
-        *,
-        context_tokens: int,
-        threads: int,
-        vocab_only: bool,
-        reuse_prefix: bool,
-    ) -> None:
-        self.context_tokens = context_tokens
+    parallel = 1
+
+    def __init__(self, path: Path, header: GgufHeader, model: Model, options: OpenOptions, *, threads: int) -> None:
+        self.context_tokens = min(options.context_tokens, model.n_ctx_train or options.context_tokens)
         self._path, self._header, self._model = path, header, model
-        self._threads, self._vocab_only, self._reuse_prefix = threads, vocab_only, reuse_prefix
+        self._options, self._threads = options, threads
         self._adapters = AdapterShelf(path, ARCHITECTURE, model)
         self._lock = threading.Lock()
         self._context: Context | None = None
@@ -201,6 +174,35 @@ class LlamaCppSession:
                         rows[start + index] = log_softmax(context.logits(index))
         return rows
 
+    def embed(self, texts: Sequence[str]) -> Floats:
+        """Vectors [len(texts), width] of length 1: the mean of the last layer over the tokens of a text. Raises EngineError."""
+        self._require_weights()
+        if not self._options.embeddings:
+            message = f"{self._path.name} was not opened to embed; open it with OpenOptions(embeddings=True)"
+            raise EngineError(message)
+        rows: Floats = np.empty((len(texts), self._model.n_embd), dtype=np.float32)
+        for number, text in enumerate(texts):
+            tokens = self._with_bos(self._model.tokenize(text, special=False))
+            if not tokens:
+                message = f"text {number} of {len(texts)} is empty, and nothing has no direction; leave it out"
+                raise EngineError(message)
+            with self._lock:
+                self._require_open()
+                self._check_length(tokens)
+                rows[number] = self._embedding(tokens)
+        return rows
+
+    def _embedding(self, tokens: Sequence[int]) -> Floats:
+        total = np.zeros(self._model.n_embd, dtype=np.float64)
+        with closing(Context(self._model, max(len(tokens), BLOCK), self._threads, embeddings=True)) as context:
+            for start in range(0, len(tokens), BLOCK):
+                block = tokens[start : start + BLOCK]
+                context.decode(block, start, all_logits=True)
+                for index in range(len(block)):
+                    total += context.embedding(index)
+        direction: Floats = (total / np.linalg.norm(total)).astype(np.float32)
+        return direction
+
     def close(self) -> None:
         """Frees the memory; waits for an answer that is being computed. May be called again."""
         with self._lock:
@@ -250,7 +252,7 @@ class LlamaCppSession:
 
     def _reusable_length(self, prompt: list[int], adapter: str | None) -> int:
         """Tokens at the start of the cache, in whole blocks, that are those of `prompt`; the last block is always computed."""
-        if not self._reuse_prefix or adapter != self._active:
+        if not self._options.reuse_prefix or adapter != self._active:
             return 0
         limit = min(len(self._reusable), (len(prompt) - 1) // BLOCK * BLOCK)
         for start in range(0, limit, BLOCK):
@@ -265,7 +267,9 @@ class LlamaCppSession:
 
     def _check_length(self, tokens: Sequence[int]) -> None:
         if len(tokens) > max(self._model.n_ctx_train, self.context_tokens):
-            message = f"{len(tokens):,} tokens cannot be scored at once; the model was trained for {self._model.n_ctx_train:,}"
+            message = (
+                f"{len(tokens):,} tokens cannot be computed at once; the model was trained for {self._model.n_ctx_train:,}"
+            )
             raise EngineError(message)
         if tokens and not 0 <= min(tokens) <= max(tokens) < self._model.n_vocab:
             message = f"token ids must lie between 0 and {self._model.n_vocab - 1:,}"
@@ -278,7 +282,7 @@ class LlamaCppSession:
 
     def _require_weights(self) -> None:
         self._require_open()
-        if self._vocab_only:
+        if self._options.vocab_only:
             message = f"{self._path.name} was opened with vocab_only; open it with its weights to compute with it"
             raise EngineError(message)
 

@@ -2,7 +2,7 @@
 
 llama-cpp-python's own `Llama` class is not used: its log-probabilities need memory for every position, it knows one adapter
 fixed at loading, and its prefix cache forgets which adapter wrote it. Everything here is about calling C correctly: buffers,
-lifetimes, return codes. What an answer is stands in `llama_cpp.py`.
+lifetimes, return codes. What an answer is stands in `engine.py`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from cogumi_core.api.errors import EngineError, InputError
+from cogumi_core import EngineError, InputError
 from cogumi_serve.engines.llama_cpp.openmp import short_spins
-from cogumi_serve.errors import SchemaRefused
+from cogumi_serve.grammar.errors import SchemaRefused
 
 with short_spins():
     # The C declarations only: the library's own `Llama` is never made.
@@ -101,6 +101,7 @@ class Model:
         self.vocab = lib.llama_model_get_vocab(handle)
         self.n_vocab: int = lib.llama_vocab_n_tokens(self.vocab)
         self.n_ctx_train: int = lib.llama_model_n_ctx_train(handle)
+        self.n_embd: int = lib.llama_model_n_embd(handle)
         self.close = weakref.finalize(self, lib.llama_model_free, handle)
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
@@ -155,8 +156,9 @@ class Model:
 class Context:
     """A key-value cache and the working memory to compute on it, for one sequence."""
 
-    def __init__(self, model: Model, n_ctx: int, threads: int) -> None:
+    def __init__(self, model: Model, n_ctx: int, threads: int, *, embeddings: bool = False) -> None:
         params = lib.llama_context_default_params()
+        params.embeddings, params.pooling_type = embeddings, lib.LLAMA_POOLING_TYPE_NONE
         params.n_ctx, params.n_batch, params.n_ubatch = n_ctx, BLOCK, BLOCK
         params.n_threads = params.n_threads_batch = threads
         params.n_seq_max = 1
@@ -167,7 +169,7 @@ class Context:
             raise EngineError(message)
         self._handle = handle
         self._memory = lib.llama_get_memory(handle)
-        self._n_vocab = model.n_vocab
+        self._n_vocab, self._n_embd = model.n_vocab, model.n_embd
         self._batch = lib.llama_batch_init(BLOCK, 0, 1)
         self.close = weakref.finalize(self, _free_context, handle, self._batch, model)
 
@@ -211,6 +213,11 @@ class Context:
         """A copy of the raw logits [vocabulary] of one computed token, -1 for the last."""
         pointer = lib.llama_get_logits_ith(self._handle, index)
         return np.ctypeslib.as_array(pointer, shape=(self._n_vocab,)).copy()
+
+    def embedding(self, index: int) -> Floats:
+        """A copy of the last layer's output [width] for one computed token, of a context for embeddings."""
+        pointer = lib.llama_get_embeddings_ith(self._handle, index)
+        return np.ctypeslib.as_array(pointer, shape=(self._n_embd,)).copy()
 
 
 def _free_context(handle: Any, batch: Any, _model: Model) -> None:

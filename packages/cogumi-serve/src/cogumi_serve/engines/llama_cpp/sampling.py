@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from cogumi_core.api.errors import EngineError
-from cogumi_core.api.types import Sampling
+from cogumi_core import EngineError, Sampling
 
 if TYPE_CHECKING:
     from cogumi_serve.engines.llama_cpp.native import Floats, Grammar

@@ -1,1 +1,0 @@
-"""What a model family looks like on disk: configuration, tensor names, shapes."""
