@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -34,17 +33,6 @@ from cogumi_core.testing.batch_provider import HALF_PRICE, USAGE, FakeBatchTeach
 COST = cost(HALF_PRICE, USAGE)
 A_DAY = Moods(polls=10**6, seconds=86_400.0)
 QUESTIONS = [f"q{number}" for number in range(6)]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "calls.sqlite"
-
-
-@pytest.fixture
-def paid(path: Path) -> Iterator[PaidCalls]:
-    with opened(path) as calls:
-        yield calls
 
 
 @pytest.fixture

@@ -34,11 +34,6 @@ def call(text: str = "hi") -> Call:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "calls.sqlite"
-
-
-@pytest.fixture
 def cache(path: Path) -> Iterator[CallCache]:
     with closing(Database(path)) as database:
         yield CallCache(database)

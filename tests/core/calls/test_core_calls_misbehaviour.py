@@ -34,11 +34,6 @@ from cogumi_core.calls import RetryPolicy
 PRICE = Price(100.0, 1000.0)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "calls.sqlite"
-
-
 def from_itself(exc: BaseException) -> BaseException:
     exc.__cause__ = exc
     return exc

@@ -32,17 +32,6 @@ NEVER = threading.Event()
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "calls.sqlite"
-
-
-@pytest.fixture
-def paid(path: Path) -> Iterator[PaidCalls]:
-    with opened(path) as calls:
-        yield calls
-
-
-@pytest.fixture
 def stage(paid: PaidCalls) -> StageCalls:
     return paid.stage("s")
 
