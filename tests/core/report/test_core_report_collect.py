@@ -16,7 +16,8 @@ from cogumi_core.formats.rows import example_row, write_rows
 from cogumi_core.report.document import ReportData
 from cogumi_core.report.files import from_system
 from cogumi_core.testing import IsolatedPlugins
-from cogumi_core.testing.samples import sample_examples
+from cogumi_core.testing.fakes import EchoTeacher, ListSource
+from cogumi_core.testing.samples import sample_examples, sample_prompts
 
 COUNT = "dataset: rows.jsonl\ncount: [{use: words}]\n"
 
@@ -97,6 +98,13 @@ def test_the_table_of_rows_is_of_stages_that_give_rows(bench: Bench) -> None:
     bench.plugins.offer("trainer", "counting", lambda settings, services: Counting(), accepts=hf, produces="hf")
     sections = report_of(bench, "student: student\ndataset: rows.jsonl\ntrain: {use: counting}\n").sections
     assert [row.stage for row in sections["data"]] == ["dataset"]
+
+
+def test_prompts_are_rows_too(bench: Bench) -> None:
+    bench.plugins.offer("source", "list", lambda settings, services: ListSource(sample_prompts(4)))
+    bench.plugins.offer("teacher", "echo", lambda settings, services: EchoTeacher())
+    rows = report_of(bench, "sources: [{use: list}]\ndistill: [{use: echo}]\n").sections["data"]
+    assert [(row.stage, row.rows_in, row.kept) for row in rows] == [("sources", 4, 4), ("distill", 4, 4)]
 
 
 def test_the_report_of_a_second_run_is_that_of_the_first(bench: Bench) -> None:

@@ -15,6 +15,7 @@ from cogumi_core.store.artifacts import Artifact
 
 SAMPLES: Final = 3
 """Dropped rows shown of a stage."""
+GIVES_ROWS: Final = ("prompts", "dataset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ class DataRow:
 
 
 def collect(context: ReportContext) -> Sequence[DataRow]:
-    """One for each stage that gave rows and counted them, a plugin's own among them."""
-    given = [pair for pair in context.built if pair[1].manifest.artifact == "dataset"]
+    """One for each stage that gave prompts or rows and counted them, a plugin's own among them."""
+    given = [pair for pair in context.built if pair[1].manifest.artifact in GIVES_ROWS]
     counted = [pair for pair in given if isinstance(pair[1].manifest.metrics.get("rows"), int)]
     return tuple(_row(stage, artifact) for stage, artifact in counted)
 
